@@ -1,0 +1,79 @@
+# `make` sets up everything in .venv; `make help` lists the targets.
+SHELL := /bin/sh
+.SHELLFLAGS := -eu -c
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.DEFAULT_GOAL := setup
+
+# To choose the interpreter, or the index torch comes from: make setup PYTHON=... TORCH_PIP_ARGS="--index-url ..."
+export PYTHON TORCH_PIP_ARGS
+
+BIN := .venv/bin
+STAMP := .venv/.complete
+INPUTS := requirements/build.txt requirements/lock.txt requirements/torch.txt pyproject.toml \
+          clients/python/pyproject.toml scripts/setup.sh
+SOURCES := batching model server clients/python/tickserve scripts tests
+# More arguments for pytest: make test ARGS="-k deadline -x"
+ARGS ?=
+
+.PHONY: setup demo serve test test-unit lint format protos lock clean distclean help
+
+setup: $(STAMP)  ## Make .venv with every pinned package (the default; every target runs it first)
+
+$(STAMP): $(INPUTS)
+	@rm -f $(STAMP)
+	@scripts/setup.sh
+	@touch $(STAMP)
+
+demo: setup  ## Train if needed, serve, replay real bars, show predictions, stop
+	@$(BIN)/tickserve demo
+
+serve: setup  ## Serve until Ctrl-C
+	@exec $(BIN)/tickserve serve
+
+test: setup  ## Run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-unit: setup  ## Run the tests that need no Ray: unit, property and contract, in seconds
+	@$(BIN)/python -m pytest tests/unit tests/property tests/contract $(ARGS)
+
+lint: setup  ## Check style, types, the contract, its stubs and the import rules
+	@echo 'lint: ruff check'
+	@$(BIN)/ruff check --quiet .
+	@echo 'lint: ruff format'
+	@$(BIN)/ruff format --quiet --check .
+	@echo 'lint: mypy --strict'
+	@$(BIN)/mypy --no-error-summary $(SOURCES)
+	@echo 'lint: import rules and file sizes'
+	@$(BIN)/python scripts/layering.py
+	@echo 'lint: generated stubs'
+	@$(BIN)/python scripts/protos.py check
+	@echo 'lint: buf'
+	@scripts/buf.sh
+	@echo 'lint: ok'
+
+format: setup  ## Format the sources and apply the linter's safe fixes
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+protos: setup  ## Regenerate the Python stubs from protos/
+	@$(BIN)/python scripts/protos.py generate
+
+LOCK_BIN := build/lock-venv/bin
+$(LOCK_BIN)/pip-compile: $(STAMP)
+	@$(BIN)/python -m venv --clear build/lock-venv
+	@$(LOCK_BIN)/python -m pip --disable-pip-version-check install --quiet pip==26.3 pip-tools==7.6.2
+
+lock: $(LOCK_BIN)/pip-compile  ## Recompile requirements/lock.txt (ARGS=--upgrade lets versions move)
+	@$(LOCK_BIN)/python scripts/lock.py $(ARGS)
+
+clean:  ## Remove caches and build products
+	@rm -rf build dist node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	@find batching model server clients scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## Remove .venv too
+	@rm -rf .venv clients/python/*.egg-info
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
