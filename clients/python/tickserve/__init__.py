@@ -1,0 +1,112 @@
+"""Client of tickserve, the gRPC inference service for market-prediction models.
+
+    >>> import numpy as np
+    >>> import tickserve
+    >>> with tickserve.Client("127.0.0.1:9000") as client:  # doctest: +SKIP
+    ...     window = np.zeros((50, 60), dtype=np.float32)  # [features, steps], oldest bar first
+    ...     try:
+    ...         prediction = client.predict(window, priority="real_time", timeout=0.050)
+    ...     except tickserve.OverloadedError as refusal:
+    ...         print("not in time:", refusal.reason, "again in", refusal.retry_delay, "s")
+    ...     else:
+    ...         print(prediction.label, prediction.classes, prediction.regressions["return"].mean)
+
+`AsyncClient` is the same for asyncio. Spans are float seconds, instants are timezone-aware datetimes, windows are
+`[features, steps]`, errors are one tree below `TickserveError` (see `tickserve.errors`).
+
+Layout: `client` and `async_client` hold a channel each; `request` builds what they send, `result`, `prediction`,
+`events` and `catalog` read what comes back, `errors` what went wrong; `session` is a tick session without I/O, driven
+by `tick_stream` and `async_tick_stream`. `v1` holds the generated stubs, `cli` the command line.
+"""
+
+from tickserve.async_client import AsyncClient
+from tickserve.async_tick_stream import AsyncTickStream
+from tickserve.catalog import ClassStatistics, Engine, Model, ModelState, ReplicaStatistics
+from tickserve.client import Client
+from tickserve.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    DeadlineError,
+    FieldViolation,
+    InferenceError,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+    PreconditionError,
+    RequestIdReusedError,
+    StreamClosedError,
+    TickserveError,
+    TransportError,
+    UnavailableError,
+)
+from tickserve.events import (
+    Drain,
+    Durable,
+    Gap,
+    Opened,
+    Progress,
+    SymbolState,
+    TickEvent,
+    TickFailure,
+    TickPrediction,
+)
+from tickserve.market import Bar, BarCorrection, FeatureRow, MarketEvent, Trade, WindowReset
+from tickserve.prediction import Ensemble, Execution, InputEvidence, ModelVersion, Prediction, Regression
+from tickserve.priority import Priority
+from tickserve.request import BatchItem, CallOptions, StreamItem
+from tickserve.result import Result
+from tickserve.tick_stream import TickStream
+from tickserve.window import Window
+
+__all__ = (
+    "AccessDeniedError",
+    "AsyncClient",
+    "AsyncTickStream",
+    "AuthenticationError",
+    "Bar",
+    "BarCorrection",
+    "BatchItem",
+    "CallOptions",
+    "ClassStatistics",
+    "Client",
+    "DeadlineError",
+    "Drain",
+    "Durable",
+    "Engine",
+    "Ensemble",
+    "Execution",
+    "FeatureRow",
+    "FieldViolation",
+    "Gap",
+    "InferenceError",
+    "InputEvidence",
+    "InvalidRequestError",
+    "MarketEvent",
+    "Model",
+    "ModelState",
+    "ModelVersion",
+    "NotFoundError",
+    "Opened",
+    "OverloadedError",
+    "PreconditionError",
+    "Prediction",
+    "Priority",
+    "Progress",
+    "Regression",
+    "ReplicaStatistics",
+    "RequestIdReusedError",
+    "Result",
+    "StreamClosedError",
+    "StreamItem",
+    "SymbolState",
+    "TickEvent",
+    "TickFailure",
+    "TickPrediction",
+    "TickStream",
+    "TickserveError",
+    "Trade",
+    "TransportError",
+    "UnavailableError",
+    "Window",
+    "WindowReset",
+)

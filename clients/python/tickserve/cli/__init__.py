@@ -1,0 +1,1 @@
+"""The `tickserve` command line: one command a file, on top of the client library."""

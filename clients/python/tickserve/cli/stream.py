@@ -1,0 +1,165 @@
+"""`tickserve stream`: replays a file of bars through a tick stream and shows what comes back."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from tickserve.cli.bar_file import read_bars
+from tickserve.cli.options import DEFAULT_TARGET, Json, ModelName, PriorityChoice, PriorityOption, Target
+from tickserve.cli.output import FAILED, fail, milliseconds, print_json, reported, table
+from tickserve.cli.replay import Pace, Replay, Tally
+from tickserve.client import Client
+from tickserve.events import TickEvent, TickFailure, TickPrediction
+from tickserve.market import Bar
+
+__all__ = ("stream",)
+
+_ROWS = 12
+_INTERRUPTED = 130  # what shells give to a program that Ctrl-C ended
+
+
+def stream(
+    csv: Annotated[
+        Path,
+        typer.Option(
+            "--csv",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Bars: Time (dd.mm.yyyy HH:MM:SS.fff, UTC, bar start), Open, High, Low, Close, Volume.",
+        ),
+    ],
+    symbol: Annotated[str, typer.Option("--symbol", "-s", help="Symbol to send them as.")] = "EURUSD",
+    speed: Annotated[
+        str, typer.Option("--speed", help="100x: times real time; 50/s: bars a second; max: as fast as it goes.")
+    ] = "20/s",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="Bars to send after the warm-up; 0: all.")] = 200,
+    reset: Annotated[bool, typer.Option("--reset", help="Empty the symbol's window on the service first.")] = False,
+    conflate: Annotated[bool, typer.Option("--conflate", help="Let newer predictions replace pending ones.")] = False,
+    model: ModelName = None,
+    priority: PriorityOption = PriorityChoice.STANDARD,
+    target: Target = DEFAULT_TARGET,
+    json: Json = False,
+) -> None:
+    """Replay a file of bars through a tick stream, with a live table and a summary.
+
+    The first bars fill the symbol's window; each later one is answered with a prediction.
+
+    Example: tickserve stream --csv data/eurusd_1h.csv --speed 50/s --limit 500
+    """
+    with reported(target, as_json=json), Client(target) as client:
+        pace = Pace(speed)
+        bars = read_bars(csv)
+        with client.stream_ticks([symbol], model=model, priority=priority.value, conflate=conflate) as ticks:
+            state = ticks.opened.symbols[symbol]
+            if (state.sequence or state.have) and not reset:
+                raise fail(
+                    f"The service already keeps a window of {symbol} (sequence {state.sequence}, {state.have} of"
+                    f" {state.need} bars); old bars behind it would be refused.",
+                    hint="--reset, which empties it, or another --symbol",
+                )
+            replay = Replay(ticks, symbol, bars, pace=pace, limit=limit or None, reset=reset)
+            interrupted = _follow(replay, json=json)
+    if json:
+        print_json({"summary": _summary(replay.tally)})
+    else:
+        Console().print(_summary_table(replay.tally))
+    if interrupted:
+        raise typer.Exit(_INTERRUPTED)
+    if replay.tally.errors:
+        raise typer.Exit(FAILED)
+
+
+def _follow(replay: Replay, *, json: bool) -> bool:
+    """Shows the events as they come; tells whether Ctrl-C cut them short."""
+    try:
+        if json:
+            for event in replay.events():
+                print_json({"event": type(event).__name__, "data": event})
+            return False
+        screen = _Screen(replay)
+        # The table is drawn a few times a second, not once an event: drawing must not slow the reader down.
+        with Live(get_renderable=screen.render, refresh_per_second=8) as live:
+            for event in replay.events():
+                screen.take(event)
+            live.refresh()
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+class _Screen:
+    """The latest predictions, as a table."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+        self._latest: deque[tuple[Bar | None, TickPrediction | TickFailure]] = deque(maxlen=_ROWS)
+
+    def take(self, event: TickEvent) -> None:
+        if isinstance(event, TickPrediction | TickFailure):
+            self._latest.append((self._replay.bar(event.sequence), event))
+
+    def render(self) -> RenderableType:
+        rows = table("Time", ">Close", "Call", ">sell", ">hold", ">buy", ">Return", ">Queue", ">Inference", ">Batch")
+        for bar, event in list(self._latest):
+            when = [f"{bar.start_time:%Y-%m-%d %H:%M}", f"{bar.close:.5f}"] if bar else ["-", "-"]
+            if isinstance(event, TickFailure):
+                rows.add_row(*when, Text(event.error.reason or event.error.code.name, style="red"))
+                continue
+            prediction = event.prediction
+            estimate = prediction.regressions.get("return")
+            rows.add_row(
+                *when,
+                Text(prediction.label, style="bold"),
+                *(f"{prediction.classes.get(label, float('nan')):.3f}" for label in ("sell", "hold", "buy")),
+                f"{estimate.mean:+.5f} ± {estimate.standard_deviation:.5f}" if estimate else "-",
+                milliseconds(prediction.execution.queue_duration),
+                milliseconds(prediction.execution.inference_duration),
+                str(prediction.execution.batch_size),
+            )
+        tally = self._replay.tally
+        line = f"{tally.bars_sent:,} bars sent, {tally.predictions:,} predictions, {tally.errors.total():,} errors"
+        return Group(rows, Text(line, style="dim"))
+
+
+def _summary(tally: Tally) -> dict[str, Any]:
+    elapsed = time.perf_counter() - tally.started
+    known = bool(tally.latencies)
+    return {
+        "history_bars": tally.history_bars,
+        "bars_sent": tally.bars_sent,
+        "predictions": tally.predictions,
+        "conflated": tally.conflated,
+        "gaps": tally.gaps,
+        "errors": dict(tally.errors),
+        "elapsed": elapsed,
+        "predictions_per_second": tally.predictions / elapsed if elapsed > 0 else 0.0,
+        # JSON knows no NaN.
+        "p50": tally.percentile(0.5) if known else None,
+        "p99": tally.percentile(0.99) if known else None,
+    }
+
+
+def _summary_table(tally: Tally) -> RenderableType:
+    summary = _summary(tally)
+    rows = table(">Warm-up", ">Bars sent", ">Predictions", ">Errors", ">Per second", ">p50", ">p99", title="Summary")
+    rows.add_row(
+        f"{tally.history_bars:,}",
+        f"{tally.bars_sent:,}",
+        f"{tally.predictions:,}",
+        f"{tally.errors.total():,}",
+        f"{summary['predictions_per_second']:.1f}",
+        *(milliseconds(summary[name]) if summary[name] is not None else "-" for name in ("p50", "p99")),
+    )
+    parts: list[RenderableType] = [rows]
+    if tally.errors:
+        parts.append(Text(", ".join(f"{reason}: {count}" for reason, count in tally.errors.most_common()), style="red"))
+    return Group(*parts)

@@ -1,0 +1,265 @@
+"""The client for code without asyncio."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tickserve.catalog import Model, ReplicaStatistics
+from tickserve.channel import DEFAULT_TARGET, channel_options
+from tickserve.errors import TickserveError, typed_errors
+from tickserve.items import answer_items
+from tickserve.prediction import Prediction
+from tickserve.priority import PriorityLike
+from tickserve.request import BatchItem, CallOptions, ModelLike, RequestBuilder, StreamItem, model_reference
+from tickserve.result import Result, batch_results
+from tickserve.session import TickSession
+from tickserve.tick_stream import TickStream
+from tickserve.v1 import model_service_pb2, model_service_pb2_grpc, prediction_service_pb2_grpc
+from tickserve.window import WindowLike
+
+__all__ = ("Client",)
+
+
+class Client:
+    """A connection to tickserve. `AsyncClient` is the same for asyncio.
+
+    Connects on first use. Any number of threads may share it. Use it as `with`, or call `close`.
+
+    Args:
+        target: The service's address, `host:port`, or any gRPC target.
+        default_timeout: Seconds allowed to a call that names no `timeout`; None: no deadline of the client's, so that
+            the service's default for the class applies.
+        credentials: TLS credentials, as `grpc.ssl_channel_credentials` makes them; None: plain text.
+        metadata: Sent with every call, such as `(("authorization", "Bearer ..."),)`.
+        options: gRPC channel options; they win over this package's.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        default_timeout: float | None = 1.0,
+        credentials: grpc.ChannelCredentials | None = None,
+        metadata: Sequence[tuple[str, str]] = (),
+        options: Iterable[tuple[str, Any]] = (),
+    ) -> None:
+        self.target = target
+        self._credentials = credentials
+        self._options = channel_options(options)
+        self._requests = RequestBuilder(default_timeout=default_timeout, metadata=metadata)
+        self._channel: grpc.Channel | None = None
+        self._opening = threading.Lock()
+
+    def __enter__(self) -> Self:
+        """Gives the client; the connection is made on first use."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection; calls in flight are cancelled. A later call opens a new one."""
+        with self._opening:
+            channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
+
+    def predict(
+        self,
+        window: WindowLike | None = None,
+        *,
+        symbol: str | None = None,
+        request_id: str = "",
+        **options: Unpack[CallOptions],
+    ) -> Prediction:
+        """Answers one window.
+
+        Args:
+            window: `[features, steps]`, oldest bar first: a `Window`, an array or nested lists.
+            symbol: Instead of a window: a symbol whose window the service keeps from a tick stream.
+            request_id: Identifies the request in logs and traces; at most 128 characters.
+            **options: See `CallOptions`: model, priority, timeout, ...
+
+        Raises:
+            ValueError: Both or neither of window and symbol are given, or a window does not have two dimensions.
+            TickserveError: The call was refused or failed.
+        """
+        call = self._requests.predict(window, symbol, request_id, options)
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(self._open_channel())
+        with typed_errors():
+            response = stub.Predict(call.message, timeout=call.timeout, metadata=call.metadata)
+        return Prediction.from_proto(response.prediction)
+
+    def predict_batch(self, items: Iterable[BatchItem | WindowLike], **options: Unpack[CallOptions]) -> list[Result]:
+        """Answers several windows under one deadline.
+
+        Args:
+            items: Windows, or `BatchItem`s for symbols and request ids; the service sets how many (64 by default).
+            **options: See `CallOptions`; they hold for all items.
+
+        Returns:
+            For each item, in input order, its prediction or its error; errors are returned here, not raised.
+
+        Raises:
+            ValueError: As in `predict`.
+            TickserveError: The call as a whole was refused or failed.
+        """
+        call = self._requests.batch(items, options)
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(self._open_channel())
+        with typed_errors():
+            response = stub.PredictBatch(call.message, timeout=call.timeout, metadata=call.metadata)
+        return batch_results(response, len(call.message.items))
+
+    def stream_predict(
+        self, items: Iterable[StreamItem], **options: Unpack[CallOptions]
+    ) -> Generator[tuple[str, Result], None]:
+        """Answers windows as they come, on one stream, each as soon as it is ready, so out of order.
+
+        The stream opens when the iteration begins and is cancelled when it is left early.
+
+        Args:
+            items: What to answer. Taken as fast as the service takes them.
+            **options: See `CallOptions`; they hold where an item says nothing. A timeout counts for each item.
+
+        Yields:
+            An item's request id with its prediction or its error; the id is empty where the service could not read it.
+
+        Raises:
+            TickserveError: The stream as a whole was refused or broke.
+            Exception: Whatever `items` raised.
+        """
+
+        def start(requests: Iterator[Any]) -> Any:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(self._open_channel())
+            return stub.StreamPredict(requests, metadata=self._requests.metadata(options.get("routing_key")))
+
+        return answer_items(start, items, lambda item: self._requests.stream_item(item, options))
+
+    def stream_ticks(
+        self,
+        symbols: Iterable[str],
+        *,
+        model: ModelLike = None,
+        priority: PriorityLike = None,
+        predict_every: int = 1,
+        predict_partial: bool = False,
+        conflate: bool = False,
+        routing_key: str | None = None,
+        open_timeout: float | None = 10.0,
+    ) -> TickStream:
+        """Makes a tick session; `with` opens it.
+
+        Args:
+            symbols: The symbols, at least one.
+            model: The model that answers all of them.
+            priority: The class of the session's predictions.
+            predict_every: Predict at every n-th closed bar, at least 1.
+            predict_partial: Predict on bars that have not closed yet, too.
+            conflate: Let the newest pending prediction of a symbol replace the older.
+            routing_key: See `CallOptions`.
+            open_timeout: Seconds that opening may take; None: any time.
+
+        Raises:
+            ValueError: No symbol, or no such priority or model.
+        """
+        session = TickSession(
+            symbols,
+            model=model,
+            priority=priority,
+            predict_every=predict_every,
+            predict_partial=predict_partial,
+            conflate=conflate,
+        )
+
+        def start(requests: Iterator[Any]) -> Any:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(self._open_channel())
+            return stub.StreamTicks(requests, metadata=self._requests.metadata(routing_key))
+
+        return TickStream(start, session, open_timeout=open_timeout)
+
+    def models(self, *, timeout: float | None = None) -> list[Model]:
+        """Lists all versions of all models in the registry.
+
+        Raises:
+            TickserveError: The call was refused or failed.
+        """
+        stub = model_service_pb2_grpc.ModelServiceStub(self._open_channel())
+        models: list[Model] = []
+        token = ""
+        while True:
+            request = model_service_pb2.ListModelsRequest(page_token=token)
+            with typed_errors():
+                response = stub.ListModels(request, **self._plain(timeout))
+            models += map(Model.from_proto, response.models)
+            token = response.next_page_token
+            if not token:
+                return models
+
+    def model(self, model: ModelLike = None, *, timeout: float | None = None) -> Model:
+        """Describes one version of a model; None: the service's default model.
+
+        Raises:
+            NotFoundError: There is no such model or version.
+            TickserveError: The call was refused or failed.
+        """
+        stub = model_service_pb2_grpc.ModelServiceStub(self._open_channel())
+        request = model_service_pb2.GetModelRequest(model=model_reference(model))
+        with typed_errors():
+            response = stub.GetModel(request, **self._plain(timeout))
+        return Model.from_proto(response.model)
+
+    def statistics(self, *, timeout: float | None = None) -> list[ReplicaStatistics]:
+        """Gives the counters and queues of the replicas, the answering one first.
+
+        Raises:
+            TickserveError: The call was refused or failed.
+        """
+        stub = model_service_pb2_grpc.ModelServiceStub(self._open_channel())
+        with typed_errors():
+            response = stub.GetStatistics(model_service_pb2.GetStatisticsRequest(), **self._plain(timeout))
+        return [ReplicaStatistics.from_proto(replica) for replica in response.replicas]
+
+    def health(self, service: str = "", *, timeout: float | None = None) -> str:
+        """Asks the standard health service.
+
+        Args:
+            service: What to ask about: the whole ("") or a service's or a model's name.
+            timeout: Seconds allowed; None: the client's `default_timeout`.
+
+        Returns:
+            "SERVING", "NOT_SERVING" or "UNKNOWN"; "SERVICE_UNKNOWN" where there is no such service.
+
+        Raises:
+            TickserveError: The call was refused or failed.
+        """
+        stub = health_pb2_grpc.HealthStub(self._open_channel())
+        try:
+            with typed_errors():
+                response = stub.Check(health_pb2.HealthCheckRequest(service=service), **self._plain(timeout))
+        except TickserveError as error:
+            if error.code is grpc.StatusCode.NOT_FOUND:  # the protocol's way to say so in `Check`
+                return "SERVICE_UNKNOWN"
+            raise
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
+
+    def _plain(self, timeout: float | None) -> dict[str, Any]:
+        """Gives the arguments of a call whose request has no deadline of its own."""
+        return {"timeout": self._requests.rpc_timeout(timeout), "metadata": self._requests.metadata()}
+
+    def _open_channel(self) -> grpc.Channel:
+        with self._opening:
+            if self._channel is None:
+                if self._credentials is None:
+                    self._channel = grpc.insecure_channel(self.target, self._options)
+                else:
+                    self._channel = grpc.secure_channel(self.target, self._credentials, self._options)
+            return self._channel

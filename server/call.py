@@ -1,0 +1,35 @@
+"""What the ingress seam knows about one RPC: who calls, until when, in which trace.
+
+Owns the value and the context variable that carries it from the seam, through Ray Serve's own code, to the service
+methods. Knows nothing of gRPC or protobuf.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from contextvars import ContextVar
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One RPC, as seen at the seam.
+
+    Attributes:
+        method: Full method name, ``/package.Service/Method``.
+        received_at: Receipt, in seconds on the monotonic clock.
+        rpc_deadline: The RPC's own deadline on the monotonic clock, or None where the caller set none.
+        caller: Identity used for fairness between callers; empty where unknown.
+        routing_key: Metadata ``x-tickserve-routing-key``; empty where absent.
+        trace_id: W3C trace id from the ``traceparent`` metadata, 32 hexadecimal digits; empty where absent.
+    """
+
+    method: str
+    received_at: float
+    rpc_deadline: float | None = None
+    caller: str = ""
+    routing_key: str = ""
+    trace_id: str = ""
+
+
+current_call: ContextVar[Call | None] = ContextVar("tickserve_call", default=None)
+"""The call being served by the running task; None where it did not come through the seam."""

@@ -1,0 +1,48 @@
+"""`tickserve serve`: runs the service on this machine until it is told to stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from model.errors import ModelError
+from server.commands.console import fail
+from server.launcher import LaunchError, serve_until_signalled
+from server.settings import SettingsError, load_settings
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    grpc_port: Annotated[int | None, typer.Option(help="Port of the gRPC service.")] = None,
+    http_port: Annotated[int | None, typer.Option(help="Port of the HTTP side.")] = None,
+    registry: Annotated[Path | None, typer.Option(help="Folder of the model registry.")] = None,
+    default_model: Annotated[str | None, typer.Option(help="Model that answers requests which name none.")] = None,
+    replicas: Annotated[int | None, typer.Option(help="Number of replicas.")] = None,
+    engine: Annotated[Literal["auto", "torchscript", "openvino"] | None, typer.Option(help="Inference engine.")] = None,
+    precision: Annotated[Literal["auto", "fp32", "bf16"] | None, typer.Option(help="Number format.")] = None,
+) -> None:
+    """Run the service on this machine until SIGINT or SIGTERM.
+
+    Options win over TICKSERVE_* variables, and these over the file that TICKSERVE_CONFIG names.
+    """
+    try:
+        settings = load_settings(
+            host=host,
+            grpc_port=grpc_port,
+            http_port=http_port,
+            registry=registry,
+            default_model=default_model,
+            replicas=replicas,
+            engine=engine,
+            precision=precision,
+        )
+    except SettingsError as error:
+        fail(str(error), code=2)
+    try:
+        serve_until_signalled(settings)
+    except ModelError as error:
+        fail(f"{error}\nTrain a model with `tickserve train`, or name another registry with --registry.")
+    except LaunchError as error:
+        fail(str(error))

@@ -1,0 +1,113 @@
+"""The Ray Serve deployment: hands each RPC to the replica it wraps.
+
+One of the few files that import Ray. Ray Serve calls the method that has the RPC's short name, with the raw bytes that
+the seam (`ingress`) left alone, and ends the RPC with what was set on `grpc_context`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from fastapi import FastAPI
+from google.protobuf.message import Message
+from ray import serve
+from ray.serve.grpc_util import RayServegRPCContext, gRPCInputStream
+
+from server import runtime_env
+from server.dispatch import NoMessage
+from server.health import process_health
+from server.http_app import build_http_app
+from server.replica import Replica
+from server.settings import Settings
+
+logger = logging.getLogger("ray.serve")
+
+# Seconds between the end of hope and the end of the process.
+_LAST_WORDS = 0.5
+
+
+class HungEngineError(RuntimeError):
+    """The replica cannot answer and must be replaced."""
+
+
+class PredictorDeployment:
+    """One replica of the service; `app` makes a deployment of it.
+
+    Args:
+        settings: The server's settings as plain data, since they travel to the replica's process.
+    """
+
+    async def __init__(self, settings: dict[str, Any]) -> None:  # type: ignore[misc]  # Ray Serve awaits it
+        runtime_env.check()
+        self._replica = Replica(
+            Settings(**settings),
+            replica_id=serve.get_replica_context().replica_id.unique_id,
+            health=process_health,
+            on_hang=_end_process,
+        )
+        await self._replica.start()
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Returns the HTTP side; Ray Serve asks for it after the constructor."""
+        return build_http_app(self._replica.is_serving)
+
+    async def check_health(self) -> None:
+        """Tells Ray Serve to replace a replica that can answer no more.
+
+        Raises:
+            HungEngineError: The scheduler's loop or its engine is dead.
+        """
+        if not self._replica.is_serving():
+            raise HungEngineError("the scheduler does not make progress; the replica must be replaced")
+
+    async def __del__(self) -> None:
+        """Finishes what was accepted; Ray Serve calls it after the drain."""
+        if hasattr(self, "_replica"):
+            await self._replica.close()
+
+    async def Predict(self, request: bytes, grpc_context: RayServegRPCContext) -> Message | NoMessage:
+        """Serves `PredictionService/Predict`."""
+        return await self._replica.dispatcher.unary("Predict", request, grpc_context)
+
+    async def PredictBatch(self, request: bytes, grpc_context: RayServegRPCContext) -> Message | NoMessage:
+        """Serves `PredictionService/PredictBatch`."""
+        return await self._replica.dispatcher.unary("PredictBatch", request, grpc_context)
+
+    async def ListModels(self, request: bytes, grpc_context: RayServegRPCContext) -> Message | NoMessage:
+        """Serves `ModelService/ListModels`."""
+        return await self._replica.dispatcher.unary("ListModels", request, grpc_context)
+
+    async def GetModel(self, request: bytes, grpc_context: RayServegRPCContext) -> Message | NoMessage:
+        """Serves `ModelService/GetModel`."""
+        return await self._replica.dispatcher.unary("GetModel", request, grpc_context)
+
+    async def GetStatistics(self, request: bytes, grpc_context: RayServegRPCContext) -> Message | NoMessage:
+        """Serves `ModelService/GetStatistics`."""
+        return await self._replica.dispatcher.unary("GetStatistics", request, grpc_context)
+
+    async def StreamPredict(
+        self, requests: gRPCInputStream, grpc_context: RayServegRPCContext
+    ) -> AsyncGenerator[Message, None]:
+        """Serves `PredictionService/StreamPredict`."""
+        async for response in self._replica.dispatcher.streamed("StreamPredict", requests, grpc_context):
+            yield response
+
+    async def StreamTicks(
+        self, requests: gRPCInputStream, grpc_context: RayServegRPCContext
+    ) -> AsyncGenerator[Message, None]:
+        """Serves `PredictionService/StreamTicks`."""
+        async for response in self._replica.dispatcher.streamed("StreamTicks", requests, grpc_context):
+            yield response
+
+
+def _end_process() -> None:
+    """Ends the process shortly: a thread that hangs in native code cannot be ended in any other way.
+
+    The pause lets the failed members' answers and the change of health reach their readers.
+    """
+    logger.critical("the engine hangs; ending the process so that Ray Serve replaces the replica")
+    asyncio.get_running_loop().call_later(_LAST_WORDS, os._exit, 70)

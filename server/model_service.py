@@ -1,0 +1,199 @@
+"""`tickserve.v1.ModelService`: which models there are, which answer and how, and how the replica fares."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
+
+from google.protobuf.message import Message
+
+from batching import PriorityClass, Statistics
+from model.errors import ModelError
+from model.model_config import ModelConfig
+from model.registry import Registry
+from server.call import Call
+from server.decode import parse
+from server.encode import write_span, write_version
+from server.model_pool import Key, ModelPool
+from server.refusal import Reason, Refusal
+from server.settings import Settings
+from tickserve.v1 import prediction_pb2, priority_pb2
+from tickserve.v1.model_service_pb2 import (
+    ClassStatistics,
+    Engine,
+    GetModelRequest,
+    GetModelResponse,
+    GetStatisticsRequest,
+    GetStatisticsResponse,
+    ListModelsRequest,
+    ListModelsResponse,
+    Model,
+    ModelState,
+    ReplicaStatistics,
+)
+
+_DEFAULT_PAGE, _MAX_PAGE = 100, 1000
+_STATES: Mapping[str, ModelState.ValueType] = {
+    "available": ModelState.MODEL_STATE_AVAILABLE,
+    "loading": ModelState.MODEL_STATE_LOADING,
+    "serving": ModelState.MODEL_STATE_SERVING,
+    "failed": ModelState.MODEL_STATE_FAILED,
+}
+
+
+class ModelService:
+    """Serves the model RPCs.
+
+    Args:
+        registry: Where versions lie.
+        pool: Which of them are loaded.
+        replica_statistics: Gives this replica's statistics.
+        settings: Limits.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        pool: ModelPool,
+        replica_statistics: Callable[[], ReplicaStatistics],
+        settings: Settings,
+    ) -> None:
+        self._registry = registry
+        self._pool = pool
+        self._replica_statistics = replica_statistics
+        self._settings = settings
+
+    async def list_models(self, data: bytes, call: Call) -> Message:
+        """Lists the versions of all models, by name, newest version first."""
+        del call
+        request = parse(ListModelsRequest, data, max_bytes=self._settings.max_request_bytes)
+        if not 0 <= request.page_size <= _MAX_PAGE:
+            raise Refusal(Reason.LIMIT_EXCEEDED, f"page_size must lie between 0 and {_MAX_PAGE}.", field="page_size")
+        start = _read_page_token(request.page_token)
+        end = start + (request.page_size or _DEFAULT_PAGE)
+        keys, configs = await asyncio.get_running_loop().run_in_executor(None, self._read_page, start, end)
+        models = [self._describe(key, config) for key, config in configs.items()]
+        return ListModelsResponse(models=models, next_page_token=str(end) if end < len(keys) else "")
+
+    async def get_model(self, data: bytes, call: Call) -> Message:
+        """Describes one version."""
+        del call
+        request = parse(GetModelRequest, data, max_bytes=self._settings.max_request_bytes)
+        key = await self._pool.find(request.model.name, request.model.version)
+        config = await asyncio.get_running_loop().run_in_executor(None, self._read_config, key)
+        return GetModelResponse(model=self._describe(key, config))
+
+    async def get_statistics(self, data: bytes, call: Call) -> Message:
+        """Gives this replica's statistics."""
+        del call
+        parse(GetStatisticsRequest, data, max_bytes=self._settings.max_request_bytes)
+        return GetStatisticsResponse(replicas=[self._replica_statistics()])
+
+    def _read_page(self, start: int, end: int) -> tuple[list[Key], dict[Key, ModelConfig | None]]:
+        try:
+            keys = [
+                (name, version) for name in self._registry.names() for version in self._registry.versions(name)[::-1]
+            ]
+        except ModelError:
+            # The registry has gone: what is loaded still answers, and is all there is to tell of.
+            keys = list(self._pool.loaded())
+        return keys, {key: self._read_config(key) for key in keys[start:end]}
+
+    def _read_config(self, key: Key) -> ModelConfig | None:
+        served = self._pool.loaded().get(key)
+        if served is not None:
+            return served.config
+        try:
+            return self._registry.config(*key)
+        except ModelError:
+            return None
+
+    def _describe(self, key: Key, config: ModelConfig | None) -> Model:
+        name, version = key
+        model = Model(
+            version=prediction_pb2.ModelVersion(name=name, version=version, sha256=config.sha256 if config else ""),
+            # A version whose configuration cannot be read could not be loaded either.
+            state=_STATES[self._pool.state(key)] if config else ModelState.MODEL_STATE_FAILED,
+            is_default=self._pool.is_default(key),
+        )
+        if config is not None:
+            network = config.network
+            model.feature_schema = config.feature_schema
+            model.feature_count, model.time_steps = network.feature_count, network.time_steps
+            model.class_labels.extend(network.class_labels)
+            model.regression_names.extend(network.regression_names)
+            model.bar_interval.CopyFrom(write_span(config.bar_interval_seconds))
+            model.prediction_horizon = config.prediction_horizon
+            model.training_metrics.update(_numbers("", config.training))
+        served = self._pool.loaded().get(key)
+        if served is not None:
+            info = served.engine.info
+            model.engine.CopyFrom(
+                Engine(
+                    name=info.name,
+                    device=info.device,
+                    precision=info.precision,
+                    thread_count=info.threads,
+                    reason=info.reason,
+                )
+            )
+        return model
+
+
+def write_statistics(
+    statistics: Statistics, *, replica_id: str, uptime: float, streams: int, symbols: int, pool: ModelPool
+) -> ReplicaStatistics:
+    """Returns the wire form of a replica's statistics; times in seconds."""
+    return ReplicaStatistics(
+        replica_id=replica_id,
+        uptime_duration=write_span(uptime),
+        sample_age=write_span(0.0),
+        classes=[
+            ClassStatistics(
+                priority=cast("priority_pb2.Priority.ValueType", int(priority)),
+                queued_count=statistics.queue_size[priority],
+                oldest_duration=write_span(statistics.oldest_age[priority]),
+            )
+            for priority in PriorityClass
+        ],
+        in_flight_count=statistics.in_flight,
+        batch_count=statistics.batches,
+        outcome_counts={name: getattr(statistics, name) for name in _OUTCOMES},
+        heartbeat_age=write_span(statistics.heartbeat_age),
+        open_stream_count=streams,
+        symbol_count=symbols,
+        models=[write_version(served) for served in pool.loaded().values()],
+    )
+
+
+_OUTCOMES = (
+    "submitted",
+    "completed",
+    "failed",
+    "expired_in_queue",
+    "expired_in_execution",
+    "cancelled",
+    "refused_queue_full",
+    "closed",
+)
+
+
+def _read_page_token(token: str) -> int:
+    if not token:
+        return 0
+    if not token.isascii() or not token.isdigit() or len(token) > 9:
+        raise Refusal(
+            Reason.MALFORMED_MESSAGE, "page_token must be the next_page_token of an answer.", field="page_token"
+        )
+    return int(token)
+
+
+def _numbers(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yields the numbers of a nested mapping under dotted names."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(f"{prefix}{name}.", value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield f"{prefix}{name}", float(value)

@@ -1,0 +1,211 @@
+"""`tickserve.v1.PredictionService`, the window RPCs: `Predict`, `PredictBatch` and `StreamPredict`.
+
+Owns what is particular to each RPC: how many items, whose deadline, in which order. One item is read, scheduled and
+answered by the same code in all three. `StreamTicks` is `tick_service`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from batching import PriorityClass
+from server.call import Call
+from server.deadline import DeadlinePolicy
+from server.decode import parse, read_priority, read_request_id, read_span, read_time, read_window
+from server.encode import write_prediction
+from server.errors import explain, to_status
+from server.model_pool import ModelPool, ServedModel
+from server.predictor import InputOrigin, PredictionTask, Predictor, Work
+from server.refusal import Reason, Refusal
+from server.response_stream import ResponseStream
+from server.settings import Settings
+from server.window_store import WindowStore
+from tickserve.v1 import prediction_pb2
+from tickserve.v1.prediction_service_pb2 import (
+    PredictBatchItem,
+    PredictBatchRequest,
+    PredictBatchResponse,
+    PredictBatchResult,
+    PredictRequest,
+    PredictResponse,
+    StreamPredictRequest,
+    StreamPredictResponse,
+)
+
+ItemMessage = PredictRequest | PredictBatchItem | StreamPredictRequest
+"""The messages with the contract's `input` choice."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the items of one request have in common."""
+
+    model: ServedModel
+    priority: PriorityClass
+    deadline: float
+    received_at: float
+    max_age: float | None
+
+
+class PredictionService:
+    """Serves the window RPCs.
+
+    Args:
+        predictor: Answers tasks.
+        pool: Finds models.
+        windows: The symbols' windows, for requests that name a symbol.
+        deadlines: Fixes each request's deadline.
+        settings: Limits.
+    """
+
+    def __init__(
+        self,
+        *,
+        predictor: Predictor,
+        pool: ModelPool,
+        windows: WindowStore,
+        deadlines: DeadlinePolicy,
+        settings: Settings,
+    ) -> None:
+        self._predictor = predictor
+        self._pool = pool
+        self._windows = windows
+        self._deadlines = deadlines
+        self._settings = settings
+
+    async def predict(self, data: bytes, call: Call) -> PredictResponse:
+        """Answers one window."""
+        request = parse(PredictRequest, data, max_bytes=self._settings.max_request_bytes)
+        request_id = read_request_id(request.request_id)
+        terms = await self._terms(request, call, received_at=call.received_at)
+        return PredictResponse(
+            request_id=request_id, prediction=await self._answer(request, request.options, terms, call)
+        )
+
+    async def predict_batch(self, data: bytes, call: Call) -> PredictBatchResponse:
+        """Answers several windows under one deadline, each with its own result, in input order."""
+        request = parse(PredictBatchRequest, data, max_bytes=self._settings.max_request_bytes)
+        limit = self._settings.max_windows_per_request
+        if not request.items:
+            raise Refusal(Reason.MISSING_INPUT, "Send at least one item.", field="items")
+        if len(request.items) > limit:
+            raise Refusal(
+                Reason.TOO_MANY_WINDOWS,
+                f"At most {limit} items are taken in one request; split it, or use StreamPredict.",
+                field="items",
+                metadata={"limit": str(limit), "have": str(len(request.items))},
+            )
+        terms = await self._terms(request, call, received_at=call.received_at)
+
+        async def result(index: int) -> PredictBatchResult:
+            item = request.items[index]
+            try:
+                request_id = read_request_id(item.request_id)
+                prediction = await self._answer(item, request.options, terms, call)
+                return PredictBatchResult(request_id=request_id, prediction=prediction)
+            except Exception as error:
+                refusal = explain(error, trace_id=call.trace_id)
+                if refusal.field:
+                    refusal = refusal.within(f"items[{index}]")
+                return PredictBatchResult(request_id=item.request_id[:128], error=to_status(refusal))
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(result(index)) for index in range(len(request.items))]
+        return PredictBatchResponse(results=[task.result() for task in tasks])
+
+    async def stream_predict(
+        self, requests: AsyncIterator[bytes], call: Call
+    ) -> AsyncGenerator[StreamPredictResponse, None]:
+        """Answers windows as they come, each as soon as it is ready."""
+        responses: ResponseStream[StreamPredictResponse] = ResponseStream(
+            max_in_flight=self._settings.max_in_flight_per_stream
+        )
+        in_flight: set[str] = set()
+
+        async def answer(request: StreamPredictRequest, received_at: float) -> StreamPredictResponse:
+            try:
+                terms = await self._terms(request, call, received_at=received_at)
+                prediction = await self._answer(request, request.options, terms, call)
+                return StreamPredictResponse(request_id=request.request_id, prediction=prediction)
+            except Exception as error:
+                return _failed_item(request.request_id, error, call)
+            finally:
+                in_flight.discard(request.request_id)
+
+        async def read() -> None:
+            async for data in requests:
+                await responses.reserve()
+                received_at = self._predictor.now()
+                try:
+                    request = parse(StreamPredictRequest, data, max_bytes=self._settings.max_request_bytes)
+                except Refusal as refusal:
+                    responses.put(_failed_item("", refusal, call))
+                    continue
+                try:
+                    _claim(read_request_id(request.request_id), in_flight)
+                except Refusal as refusal:
+                    responses.put(_failed_item(request.request_id[:128], refusal, call))
+                    continue
+                responses.put_later(answer(request, received_at))
+
+        async for response in responses.run(read()):
+            yield response
+
+    async def _terms(
+        self, request: PredictRequest | PredictBatchRequest | StreamPredictRequest, call: Call, *, received_at: float
+    ) -> Terms:
+        priority = read_priority(request.priority)
+        timeout = read_span(request, "timeout")
+        if timeout is None and isinstance(request, StreamPredictRequest):
+            # The RPC's deadline covers the whole stream: it bounds an item, but says nothing of the item's own urgency.
+            timeout = self._deadlines.default_timeouts[priority]
+        max_age = read_span(request, "max_age")
+        deadline = self._deadlines.deadline(
+            received_at=received_at, rpc_deadline=call.rpc_deadline, timeout=timeout, priority=priority
+        )
+        model = await self._pool.get(request.model.name, request.model.version)
+        return Terms(model=model, priority=priority, deadline=deadline, received_at=received_at, max_age=max_age)
+
+    async def _answer(
+        self, item: ItemMessage, options: prediction_pb2.PredictOptions, terms: Terms, call: Call
+    ) -> prediction_pb2.Prediction:
+        kind = item.WhichOneof("input")
+        if kind == "window":
+            window = read_window(item.window, terms.model.config)
+            origin = InputOrigin(
+                feature_schema=item.window.feature_schema,
+                as_of_time=read_time(item.window, "as_of_time", reason=Reason.MALFORMED_MESSAGE),
+            )
+        elif kind == "symbol":
+            window, origin = self._windows.window(item.symbol, terms.model.config, max_age=terms.max_age)
+        else:
+            raise Refusal(Reason.MISSING_INPUT, "Set window, or symbol.", field="input")
+        answer = await self._predictor.predict(
+            PredictionTask(
+                work=Work(window=window, model=terms.model),
+                origin=origin,
+                priority=terms.priority,
+                deadline=terms.deadline,
+                received_at=terms.received_at,
+                caller=call.caller,
+                trace_id=call.trace_id,
+            )
+        )
+        return write_prediction(answer, options)
+
+
+def _claim(request_id: str, in_flight: set[str]) -> None:
+    """Takes a stream item's id, which must be set and not in flight."""
+    if not request_id:
+        raise Refusal(Reason.MISSING_INPUT, "Set request_id: answers come out of order.", field="request_id")
+    if request_id in in_flight:
+        raise Refusal(
+            Reason.REQUEST_ID_REUSED, "This request_id is still in flight on this stream.", field="request_id"
+        )
+    in_flight.add(request_id)
+
+
+def _failed_item(request_id: str, error: Exception, call: Call) -> StreamPredictResponse:
+    return StreamPredictResponse(request_id=request_id, error=to_status(explain(error, trace_id=call.trace_id)))

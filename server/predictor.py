@@ -1,0 +1,151 @@
+"""Answers one window: through the scheduler to an engine and back, with the evidence of how it was done.
+
+Owns the domain form of a prediction request and of its answer. Knows nothing of protobuf, gRPC or Ray.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from batching import Batcher, Completion, PriorityClass, Request
+from model.outputs import OutputRow
+from server.model_pool import ServedModel
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class InvalidOutputError(RuntimeError):
+    """The engine's answer to one window is not finite or not normalised."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class InputOrigin:
+    """Where a window came from, echoed in the answer.
+
+    Attributes:
+        feature_schema: Schema that the caller named; empty if not checked.
+        symbol: Symbol whose window the server keeps; empty if the caller sent the window.
+        last_sequence: Sequence number of the symbol's newest tick; 0 without symbol.
+        as_of_time: End of the newest bar, seconds since the epoch (UTC), or None.
+    """
+
+    feature_schema: str = ""
+    symbol: str = ""
+    last_sequence: int = 0
+    as_of_time: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What the engine thread gets for one request: a `[features, steps]` float32 window, and who computes it."""
+
+    window: FloatArray
+    model: ServedModel
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionTask:
+    """One validated request.
+
+    Attributes:
+        work: Window and model.
+        origin: Where the window came from.
+        priority: Class.
+        deadline: Monotonic seconds.
+        received_at: Monotonic seconds.
+        caller: Identity for fairness between callers.
+        trace_id: Of the call; empty if not traced.
+    """
+
+    work: Work
+    origin: InputOrigin
+    priority: PriorityClass
+    deadline: float
+    received_at: float
+    caller: str
+    trace_id: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A prediction and how it came about; durations in seconds."""
+
+    task: PredictionTask
+    completion: Completion[OutputRow]
+    input_sha256: str
+    out_of_distribution: bool
+    total_duration: float
+    deadline_slack: float
+    replica_id: str
+
+
+class Predictor:
+    """Sends tasks through the scheduler.
+
+    Args:
+        batcher: The replica's scheduler; its engine function is `run_batch`.
+        replica_id: Identifies this replica in answers.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self, batcher: Batcher[Work, OutputRow], *, replica_id: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._batcher = batcher
+        self._replica_id = replica_id
+        self._clock = clock
+
+    def now(self) -> float:
+        """Returns the monotonic clock that deadlines are measured on."""
+        return self._clock()
+
+    async def predict(self, task: PredictionTask) -> Answer:
+        """Answers one task before its deadline.
+
+        Raises:
+            batching.SchedulerError: Refused, expired, failed or shut down.
+            InvalidOutputError: The engine gave no usable answer for this window.
+        """
+        work = task.work
+        completion = await self._batcher.submit(
+            Request(
+                priority=task.priority,
+                deadline=task.deadline,
+                batch_key=work.model.sha256,
+                caller=task.caller,
+                payload=work,
+            )
+        )
+        row = completion.result
+        if not np.isfinite(row.class_probabilities).all() or not np.isfinite(row.regression_mean).all():
+            raise InvalidOutputError(f"model {work.model.name} version {work.model.version} gave a non-finite answer")
+        evidence = hashlib.sha256(np.ascontiguousarray(work.window).data).hexdigest()
+        unusual = work.model.is_out_of_distribution(work.window)
+        now = self._clock()
+        return Answer(
+            task=task,
+            completion=completion,
+            input_sha256=evidence,
+            out_of_distribution=unusual,
+            total_duration=now - task.received_at,
+            deadline_slack=task.deadline - now,
+            replica_id=self._replica_id,
+        )
+
+
+def run_batch(batch_key: str, batch: Sequence[Work]) -> list[OutputRow]:
+    """Computes one batch in the engine thread. All members name the same model, so the first one's engine serves all.
+
+    Args:
+        batch_key: The model's sha256; the scheduler's promise that the batch is of one model.
+        batch: At least one piece of work.
+    """
+    del batch_key
+    outputs = batch[0].model.engine.run(np.stack([work.window for work in batch]))
+    return [outputs.row(index) for index in range(len(outputs))]

@@ -1,0 +1,123 @@
+"""One replica: the composition root of everything that serves requests in one process, with or without Ray.
+
+Owns the order of start and stop, and what the parts are given. Decides nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+from batching import Batcher
+from model.outputs import OutputRow
+from model.registry import Registry
+from server.deadline import DeadlinePolicy
+from server.dispatch import Dispatcher
+from server.health import PREDICTION_SERVICE, Health
+from server.model_pool import ModelPool
+from server.model_service import ModelService, write_statistics
+from server.prediction_service import PredictionService
+from server.predictor import Predictor, Work, run_batch
+from server.settings import Settings
+from server.tick_service import TickService
+from server.window_store import WindowStore
+from tickserve.v1.model_service_pb2 import ReplicaStatistics
+
+_HEALTH_INTERVAL = 0.25
+
+
+class Replica:
+    """Everything that one process needs to answer.
+
+    Args:
+        settings: The server's settings.
+        replica_id: Identifies the process in answers and statistics.
+        health: Where probes look.
+        on_hang: Called when the engine hangs for good; must end the process, for nothing else can.
+    """
+
+    def __init__(self, settings: Settings, *, replica_id: str, health: Health, on_hang: Callable[[], None]) -> None:
+        self._replica_id = replica_id
+        self._health = health
+        self._started_at = time.monotonic()
+        self._watch: asyncio.Task[None] | None = None
+        registry = Registry(settings.registry)
+        self._batcher: Batcher[Work, OutputRow] = Batcher(
+            run_batch, config=settings.scheduler.to_config(), on_hang=on_hang
+        )
+        self._pool = ModelPool(registry, settings, on_change=self._update_health)
+        self._windows = WindowStore(max_symbols=settings.max_symbols)
+        deadlines = DeadlinePolicy(
+            default_timeouts=settings.default_timeout_table(),
+            max_timeout=settings.max_timeout,
+            reply_margin=settings.reply_margin,
+        )
+        predictor = Predictor(self._batcher, replica_id=replica_id)
+        predictions = PredictionService(
+            predictor=predictor, pool=self._pool, windows=self._windows, deadlines=deadlines, settings=settings
+        )
+        self._ticks = TickService(
+            predictor=predictor, pool=self._pool, windows=self._windows, deadlines=deadlines, settings=settings
+        )
+        models = ModelService(registry=registry, pool=self._pool, replica_statistics=self.statistics, settings=settings)
+        self.dispatcher = Dispatcher(
+            unary={
+                "Predict": predictions.predict,
+                "PredictBatch": predictions.predict_batch,
+                "ListModels": models.list_models,
+                "GetModel": models.get_model,
+                "GetStatistics": models.get_statistics,
+            },
+            streamed={"StreamPredict": predictions.stream_predict, "StreamTicks": self._ticks.stream_ticks},
+        )
+
+    async def start(self) -> None:
+        """Starts the scheduler, loads and warms up the default model, and turns health to SERVING.
+
+        Raises:
+            model.errors.ModelError: The default model cannot be served; the message names file, reason and remedy.
+        """
+        await self._batcher.start()
+        await self._pool.start()
+        self._watch = asyncio.get_running_loop().create_task(self._watch_health())
+
+    async def close(self) -> None:
+        """Turns health to NOT_SERVING, finishes what was accepted, and frees threads. Idempotent."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        self._health.set_all(serving=False)
+        await self._batcher.close(drain=True)
+        self._pool.close()
+
+    def is_serving(self) -> bool:
+        """Tells whether the default model answers and the scheduler is well."""
+        return self._batcher.healthy and bool(self._pool.loaded())
+
+    def statistics(self) -> ReplicaStatistics:
+        """Returns the replica's statistics."""
+        return write_statistics(
+            self._batcher.statistics(),
+            replica_id=self._replica_id,
+            uptime=time.monotonic() - self._started_at,
+            streams=self._ticks.open_stream_count,
+            symbols=len(self._windows),
+            pool=self._pool,
+        )
+
+    def _update_health(self) -> None:
+        serving = self.is_serving()
+        names = {"", PREDICTION_SERVICE, *(name for name, _ in self._pool.loaded())}
+        for name in self._health.services() - names:
+            self._health.forget(name)
+        for name in names:
+            self._health.set_serving(name, serving=serving)
+
+    async def _watch_health(self) -> None:
+        """Follows the scheduler's own health, which may change without any request."""
+        while True:
+            self._update_health()
+            await asyncio.sleep(_HEALTH_INTERVAL)

@@ -1,0 +1,76 @@
+"""The environment that makes Ray Serve answer gRPC without a Python proxy hop.
+
+The one place that names Ray's variables. They are constants that Ray reads when it is first imported, in every process
+of the cluster, so the launcher applies them before anything imports Ray, the manifests copy them, and a replica refuses
+to start without them. Must not import Ray.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, MutableMapping
+
+from server.settings import Settings
+
+
+class RuntimeEnvironmentError(RuntimeError):
+    """The process was started without the environment that direct ingress needs."""
+
+
+def ray_environment(settings: Settings) -> dict[str, str]:
+    """Returns the variables to set before Ray is imported anywhere.
+
+    Args:
+        settings: The server's settings; limits on streams and messages follow them.
+    """
+    streams = str(settings.max_streams_per_connection)
+    return {
+        # HAProxy in front, the replicas' own gRPC servers behind it: no Python proxy on the path.
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        # User code, gRPC server and health checks share one loop: context variables set at the seam reach the service.
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        # HAProxy allows 100 streams a connection by default; the 101st would hang without a word.
+        "RAY_SERVE_HAPROXY_H2_FE_MAX_CONCURRENT_STREAMS": streams,
+        "RAY_SERVE_HAPROXY_H2_BE_MAX_CONCURRENT_STREAMS": streams,
+        # Every scale or deploy reloads HAProxy; the old process cuts its streams after this time.
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "3600",
+        # Ports of replaced replicas need no hour of rest: our replicas all serve the same application.
+        "RAY_SERVE_PORT_QUARANTINE_S": "30",
+        # The transport's limit; the server's own, typed one lies below it.
+        "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(settings.transport_max_message_bytes),
+        # Replicas of one machine share its HAProxy; two threads are enough in front of a model that costs milliseconds.
+        "RAY_SERVE_HAPROXY_NBTHREAD": "2",
+        # HAProxy learns of a leaving replica within a second; the default of 30 s would make every stop take as long.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray warns about a future default for fractional GPUs; it concerns nothing here.
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    }
+
+
+def apply(settings: Settings, environment: MutableMapping[str, str] = os.environ) -> dict[str, str]:
+    """Sets the variables that the environment does not set yet, and returns those now in force.
+
+    An operator's own value wins: it is how a limit is tuned on one machine.
+    """
+    wanted = ray_environment(settings)
+    for name, value in wanted.items():
+        environment.setdefault(name, value)
+    return {name: environment[name] for name in wanted}
+
+
+def check(environment: Mapping[str, str] = os.environ) -> None:
+    """Refuses to go on in a process that would not serve direct ingress.
+
+    Raises:
+        RuntimeEnvironmentError: A variable that direct ingress needs is missing; the message says how to set it.
+    """
+    missing = [
+        name for name in ("RAY_SERVE_ENABLE_HA_PROXY", "RAY_SERVE_THROUGHPUT_OPTIMIZED") if environment.get(name) != "1"
+    ]
+    if missing:
+        raise RuntimeEnvironmentError(
+            f"{', '.join(missing)} must be 1 in every process of the Ray cluster, or requests would pass through "
+            "Ray Serve's Python proxy and lose their deadlines. Start with `tickserve serve`, or run "
+            '`eval "$(tickserve env)"` before `ray start`.'
+        )

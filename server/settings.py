@@ -1,0 +1,175 @@
+"""All settings of the server: one file, overridden by `TICKSERVE_*` environment variables.
+
+Owns names, defaults and bounds. Unknown keys are refused in both places, because a misspelt limit that is silently
+ignored is found at the worst moment. Knows nothing of Ray.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from batching import PriorityClass, SchedulerConfig
+
+CONFIG_VARIABLE = "TICKSERVE_CONFIG"
+_PREFIX = "TICKSERVE_"
+# Variables of the client and of this module that share the prefix.
+_OTHER_VARIABLES = {CONFIG_VARIABLE, "TICKSERVE_TARGET"}
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class SettingsError(Exception):
+    """The settings contradict themselves or name something unknown. The message names the key and the remedy."""
+
+
+class ClassTimeouts(BaseModel):
+    """Seconds allowed per class where the caller gives neither deadline nor timeout."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    real_time: Seconds = 0.1
+    standard: Seconds = 1.0
+    background: Seconds = 30.0
+
+
+class SchedulerSettings(BaseModel):
+    """How batches are formed (see `batching.SchedulerConfig`); queue sizes count waiting requests."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_batch_size: int = Field(default=64, ge=1, le=1024)
+    max_queue_delay: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
+    max_queue_size: int = Field(default=4096, ge=1)
+    max_total_queue_size: int = Field(default=8192, ge=1)
+    fairness_quantum: int = Field(default=64, ge=1)
+    engine_hang_timeout: Seconds = 30.0
+
+    def to_config(self) -> SchedulerConfig:
+        """Returns the scheduler's own configuration; `max_queue_size` holds for each class."""
+        return SchedulerConfig(
+            max_batch_size=self.max_batch_size,
+            max_queue_delay=self.max_queue_delay,
+            max_queue_size=dict.fromkeys(PriorityClass, self.max_queue_size),
+            max_total_queue_size=self.max_total_queue_size,
+            fairness_quantum=self.fairness_quantum,
+            engine_hang_timeout=self.engine_hang_timeout,
+        )
+
+
+class Settings(BaseSettings):
+    """The server's settings.
+
+    Read from the TOML file that `TICKSERVE_CONFIG` names (default: `tickserve.toml` in the working directory, if it is
+    there), then from the environment: `TICKSERVE_GRPC_PORT=9100`, `TICKSERVE_SCHEDULER__MAX_BATCH_SIZE=32`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
+    )
+
+    host: str = "127.0.0.1"
+    grpc_port: Port = 9000
+    http_port: Port = 8000
+    reflection: bool = True
+
+    registry: Path = Path("registry")
+    default_model: str = "cnn_lstm"
+    max_loaded_models: int = Field(default=4, ge=1)
+    engine: Literal["auto", "torchscript", "openvino"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    engine_threads: int = Field(default=0, ge=0, description="0: as many as the replica's CPUs")
+
+    replicas: int = Field(default=1, ge=1)
+    replica_cpus: float = Field(default=0.0, ge=0, description="0: the machine's CPUs, shared evenly by the replicas")
+
+    default_timeouts: ClassTimeouts = ClassTimeouts()
+    max_timeout: Seconds = 300.0
+    reply_margin: float = Field(default=0.002, ge=0, le=1)
+
+    max_windows_per_request: int = Field(default=64, ge=1)
+    max_request_bytes: int = Field(default=4 * 1024 * 1024, ge=64 * 1024)
+    transport_max_message_bytes: int = Field(default=16 * 1024 * 1024, ge=64 * 1024)
+    max_in_flight_per_stream: int = Field(default=256, ge=1)
+    max_symbols_per_stream: int = Field(default=10_000, ge=1)
+    max_symbols: int = Field(default=100_000, ge=1)
+    max_streams_per_connection: int = Field(default=4096, ge=100)
+    heartbeat_interval: Seconds = 30.0
+
+    scheduler: SchedulerSettings = SchedulerSettings()
+
+    @model_validator(mode="after")
+    def _limits_agree(self) -> Settings:
+        if self.max_request_bytes >= self.transport_max_message_bytes:
+            raise ValueError(
+                "max_request_bytes must be below transport_max_message_bytes, else the typed refusal is never sent"
+            )
+        if self.default_timeouts.background > self.max_timeout:
+            raise ValueError("default_timeouts.background must not exceed max_timeout; raise max_timeout")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Returns the sources, strongest first: arguments, environment, file."""
+        del dotenv_settings, file_secret_settings
+        file = Path(os.environ.get(CONFIG_VARIABLE, "tickserve.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+    def effective_engine_threads(self) -> int:
+        """Returns the threads of one engine call: the setting, or the replica's whole CPUs, at least one."""
+        return self.engine_threads or max(1, int(self.effective_replica_cpus()))
+
+    def effective_replica_cpus(self) -> float:
+        """Returns the CPUs of one replica: the setting, or an even share of this machine's, at least one."""
+        return self.replica_cpus or float(max(1, (os.cpu_count() or 1) // self.replicas))
+
+    def default_timeout_table(self) -> dict[PriorityClass, float]:
+        """Returns the default timeouts by class."""
+        return {
+            PriorityClass.REAL_TIME: self.default_timeouts.real_time,
+            PriorityClass.STANDARD: self.default_timeouts.standard,
+            PriorityClass.BACKGROUND: self.default_timeouts.background,
+        }
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Reads and validates the settings.
+
+    Args:
+        **overrides: Settings that win over the environment and the file; None means "not given".
+
+    Raises:
+        SettingsError: A key is unknown, a value is out of bounds, or the named file does not exist.
+    """
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named and not Path(named).is_file():
+        raise SettingsError(f"{CONFIG_VARIABLE} names {named}, which is not a file; correct the path or unset it.")
+    _refuse_unknown_variables()
+    try:
+        return Settings(**{key: value for key, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}" for item in error.errors()]
+        raise SettingsError("Invalid settings: " + "; ".join(lines)) from None
+
+
+def _refuse_unknown_variables() -> None:
+    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for variable in os.environ:
+        if variable.startswith(_PREFIX) and variable not in _OTHER_VARIABLES:
+            root = variable.split("__", 1)[0]
+            if root not in known:
+                raise SettingsError(
+                    f"{variable} is not a setting; `tickserve serve --help` and docs/operations.md list them all."
+                )

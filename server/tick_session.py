@@ -1,0 +1,228 @@
+"""One tick session: its symbols, their order, and which ticks make a prediction due.
+
+The synchronous core of `StreamTicks`: domain values in, events out; no protobuf, no clock, no tasks. Every accepted
+tick is applied to its symbol's window exactly once, in sequence order, before any question of prediction.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from batching import PriorityClass
+from model.bar import Bar
+from server.model_pool import ServedModel
+from server.predictor import InputOrigin
+from server.refusal import Reason, Refusal
+from server.symbol_window import SymbolWindow
+from server.window_store import WindowStore, origin_of
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FeatureRow:
+    """A ready row of features, `[feature_count]`."""
+
+    values: FloatArray
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reset:
+    """Empties a window."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """One validated tick; `event_time` in seconds since the epoch, `valid_duration` in seconds."""
+
+    symbol: str
+    sequence: int
+    event: Bar | FeatureRow | Reset
+    event_time: float | None = None
+    valid_duration: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """A tick or a history was applied, or was a repeat, and no prediction is due."""
+
+    symbol: str
+    sequence: int
+    have: int
+    need: int
+    duplicate: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Sequence numbers `first_missing` to `last_missing` were never seen, or their answers are lost."""
+
+    symbol: str
+    sequence: int
+    first_missing: int
+    last_missing: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DuePrediction:
+    """A prediction that a tick made due, with its own copy of the window."""
+
+    symbol: str
+    sequence: int
+    window: FloatArray
+    origin: InputOrigin
+    valid_duration: float | None
+
+
+Event = Progress | Gap | DuePrediction
+
+
+class TickSession:
+    """The state of one stream from `open` on.
+
+    Args:
+        store: Keeps the windows.
+        model: Answers the whole session.
+        priority: Class of the session's predictions.
+        symbols: Distinct symbol names, at least one.
+        predict_every: A prediction is due at every n-th bar, n >= 1.
+
+    Raises:
+        Refusal: INVALID_SYMBOL or LIMIT_EXCEEDED; then no symbol is held.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: WindowStore,
+        model: ServedModel,
+        priority: PriorityClass,
+        symbols: Sequence[str],
+        predict_every: int,
+    ) -> None:
+        self.model = model
+        self.priority = priority
+        self._store = store
+        self._predict_every = predict_every
+        self._windows: dict[str, SymbolWindow] = {}
+        self._epochs: dict[str, int] = {}
+        try:
+            for symbol in symbols:
+                window = self._windows[symbol] = store.hold(symbol, model.config)
+                self._epochs[symbol] = window.epoch
+        except Refusal:
+            self.close()
+            raise
+
+    @property
+    def windows(self) -> Mapping[str, SymbolWindow]:
+        """The session's windows by symbol, in the order of `open`."""
+        return self._windows
+
+    def close(self) -> None:
+        """Lets go of the symbols. Idempotent."""
+        for window in self._windows.values():
+            self._store.release(window)
+        self._windows = {}
+
+    def resume(self, symbol: str, last_answered_sequence: int) -> list[Event]:
+        """Tells what a returning client missed: answers to ticks that were applied are not computed again.
+
+        Raises:
+            Refusal: SYMBOL_NOT_OPEN or INVALID_TICK.
+        """
+        window = self._window(symbol)
+        if last_answered_sequence < 0:
+            raise Refusal(
+                Reason.INVALID_TICK, "last_answered_sequence must not be negative.", field="last_answered_sequence"
+            )
+        if last_answered_sequence >= window.last_sequence:
+            return []
+        return [
+            Gap(
+                symbol=symbol,
+                sequence=window.last_sequence,
+                first_missing=last_answered_sequence + 1,
+                last_missing=window.last_sequence,
+            )
+        ]
+
+    def apply_history(self, symbol: str, bars: Sequence[Bar], last_sequence: int) -> list[Event]:
+        """Fills a window without predictions, all bars or none.
+
+        Raises:
+            Refusal: SYMBOL_NOT_OPEN or INVALID_TICK.
+        """
+        window = self._window(symbol)
+        if last_sequence and last_sequence < window.last_sequence:
+            raise Refusal(
+                Reason.INVALID_TICK,
+                "last_sequence lies before ticks that were already applied; leave it out, or send a reset first.",
+                field="last_sequence",
+                metadata={"have": str(last_sequence), "applied": str(window.last_sequence)},
+            )
+        window.apply_bars(bars)
+        window.last_sequence = last_sequence or window.last_sequence
+        return [_progress(window)]
+
+    def apply(self, tick: Tick) -> list[Event]:
+        """Applies one tick and says what follows from it, in the order in which the client must hear it.
+
+        A refused tick leaves the sequence where it was: it may be sent again, mended, under the same number.
+
+        Raises:
+            Refusal: SYMBOL_NOT_OPEN or INVALID_TICK; the window is as before.
+        """
+        window = self._window(tick.symbol)
+        last = window.last_sequence
+        if tick.sequence <= last:
+            return [dataclasses.replace(_progress(window), sequence=tick.sequence, duplicate=True)]
+        match tick.event:
+            case Bar():
+                window.apply_bars([tick.event])
+            case FeatureRow():
+                window.apply_row(tick.event.values, tick.event_time)
+            case Reset():
+                window.reset()
+        window.last_sequence = tick.sequence
+        events: list[Event] = []
+        if tick.sequence > last + 1:
+            events.append(
+                Gap(symbol=tick.symbol, sequence=tick.sequence, first_missing=last + 1, last_missing=tick.sequence - 1)
+            )
+        if window.is_full() and window.row_count % self._predict_every == 0:
+            events.append(
+                DuePrediction(
+                    symbol=tick.symbol,
+                    sequence=tick.sequence,
+                    window=window.window(),
+                    origin=origin_of(window, self.model.config),
+                    valid_duration=tick.valid_duration,
+                )
+            )
+        else:
+            events.append(_progress(window))
+        return events
+
+    def _window(self, symbol: str) -> SymbolWindow:
+        window = self._windows.get(symbol)
+        if window is None:
+            raise Refusal(
+                Reason.SYMBOL_NOT_OPEN, "The symbol is not among this stream's; name it in open.", field="symbol"
+            )
+        if window.epoch != self._epochs[symbol]:
+            raise Refusal(
+                Reason.SYMBOL_NOT_OPEN,
+                "Another stream has opened this symbol and taken it over; open it anew to take it back.",
+                field="symbol",
+                metadata={"symbol": symbol},
+            )
+        return window
+
+
+def _progress(window: SymbolWindow) -> Progress:
+    return Progress(symbol=window.symbol, sequence=window.last_sequence, have=window.have, need=window.need)
