@@ -72,7 +72,7 @@ def check_windows(windows: NDArray[np.float32], feature_count: int, time_steps: 
     if len(shape) != 3 or shape[0] < 1 or shape[1:] != (feature_count, time_steps):
         raise WindowError(f"windows are {list(shape)}, not [n >= 1, {feature_count}, {time_steps}]")
     if windows.dtype != np.float32 or not windows.flags.c_contiguous:
-        layout = "C-contiguous" if windows.flags.c_contiguous else "not C-contiguous"
+        layout = "C-contiguous" if windows.flags.c_contiguous else "strided"
         raise WindowError(f"windows are {layout} {windows.dtype}, not C-contiguous float32")
 
 

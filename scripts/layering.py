@@ -13,6 +13,8 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_LINES = 300
+# The network is one story told from top to bottom, as nanoGPT's is: split, it would have to be read across files.
+LONGER = {"model/network.py": 400}
 
 # Where each package of ours lies, and which of ours it may import.
 PACKAGES = {"batching": "batching", "model": "model", "server": "server", "tickserve": "clients/python/tickserve"}
@@ -113,7 +115,8 @@ def violations(path: str, source: str) -> list[str]:
 def oversized(path: str, source: str) -> list[str]:
     """Returns a line if the file is longer than a reader should have to hold in mind."""
     count = len(source.splitlines())
-    return [f"{path}: {count} lines, more than {MAX_LINES}; split it by noun"] if count > MAX_LINES else []
+    limit = LONGER.get(path, MAX_LINES)
+    return [f"{path}: {count} lines, more than {limit}; split it by noun"] if count > limit else []
 
 
 def source_files(root: Path = ROOT) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Protobuf messages to domain values, with every check that a field's meaning needs.
 
 Owns the reading of windows, timeouts, priorities and bars. A bad field is refused with its path and the remedy. Knows
-nothing of RPCs or queues; `encode` is its counterpart.
+nothing of RPCs or queues; `encode` is its counterpart. A path begins at the message that is read: who reads it as a
+part of another puts the rest in front (`Refusal.within`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ _PRIORITIES = {
 # Bounds of the well-known types; a value outside them is a broken message, not a long time.
 _MAX_DURATION = 315_576_000_000
 _MIN_SECONDS, _MAX_SECONDS = -62_135_596_800, 253_402_300_799
+# The sequence after the greatest one must be an int64, too: answers name it.
+_MAX_SEQUENCE = 2**63 - 2
 
 
 def parse(kind: type[M], data: bytes, *, max_bytes: int) -> M:
@@ -127,10 +130,10 @@ def read_window(window: window_pb2.Window, config: ModelConfig) -> FloatArray:
     """Returns a window's values, `[feature_count, time_steps]` float32; a view of the message's bytes where raw.
 
     Raises:
-        Refusal: FEATURE_SCHEMA_MISMATCH, INVALID_SHAPE, MISSING_INPUT or NON_FINITE_VALUE.
+        Refusal: FEATURE_SCHEMA_MISMATCH, INVALID_SHAPE, MISSING_INPUT or NON_FINITE_VALUE, with the field.
     """
     features, steps = config.network.feature_count, config.network.time_steps
-    check_schema(window.feature_schema, config, field="window.feature_schema")
+    check_schema(window.feature_schema, config, field="feature_schema")
     for field, got, need in (
         ("feature_count", window.feature_count, features),
         ("time_steps", window.time_steps, steps),
@@ -138,20 +141,20 @@ def read_window(window: window_pb2.Window, config: ModelConfig) -> FloatArray:
         if got != need:
             raise Refusal(
                 Reason.INVALID_SHAPE,
-                f"window.{field} must be {need} for this model.",
-                field=f"window.{field}",
+                f"{field} must be {need} for this model.",
+                field=field,
                 metadata={"have": str(got), "need": str(need)},
             )
     kind = window.WhichOneof("data")
     if kind is None:
-        raise Refusal(Reason.MISSING_INPUT, "Set window.raw_float32 or window.values.", field="window")
+        raise Refusal(Reason.MISSING_INPUT, "Set raw_float32 or values.")
     if kind == "raw_float32":
-        _check_length("window.raw_float32", "bytes", len(window.raw_float32), 4 * features * steps)
+        _check_length("raw_float32", "bytes", len(window.raw_float32), 4 * features * steps)
         values = np.frombuffer(window.raw_float32, dtype="<f4")
     else:
-        _check_length("window.values", "numbers", len(window.values.values), features * steps)
+        _check_length("values", "numbers", len(window.values.values), features * steps)
         values = np.fromiter(window.values.values, dtype=np.float32, count=features * steps)
-    check_finite(values, field=f"window.{kind}")
+    check_finite(values, field=kind)
     return values.reshape(features, steps)
 
 
@@ -194,7 +197,7 @@ def read_bar(bar: tick_pb2.Bar) -> Bar:
     """
     start = read_time(bar, "start_time", reason=Reason.INVALID_TICK)
     if start is None:
-        raise Refusal(Reason.INVALID_TICK, "Set bar.start_time, the beginning of the bar.", field="start_time")
+        raise Refusal(Reason.INVALID_TICK, "Set start_time, the beginning of the bar.", field="start_time")
     try:
         return Bar(
             open_time=start,
@@ -215,14 +218,16 @@ def read_history(history: tick_pb2.BarHistory) -> list[Bar]:
     Raises:
         Refusal: INVALID_TICK, with the index of the first bad bar.
     """
-    if history.last_sequence < 0:
-        raise Refusal(Reason.INVALID_TICK, "last_sequence must not be negative.", field="history.last_sequence")
+    if not 0 <= history.last_sequence <= _MAX_SEQUENCE:
+        raise Refusal(
+            Reason.INVALID_TICK, f"last_sequence must lie between 0 and {_MAX_SEQUENCE}.", field="last_sequence"
+        )
     bars = []
     for index, bar in enumerate(history.bars):
         try:
             bars.append(read_bar(bar))
         except Refusal as refusal:
-            raise refusal.within(f"history.bars[{index}]") from None
+            raise refusal.within(f"bars[{index}]") from None
     return bars
 
 
@@ -232,25 +237,26 @@ def read_tick(tick: tick_pb2.Tick, config: ModelConfig) -> Tick:
     Raises:
         Refusal: INVALID_TICK, INVALID_TIMEOUT, FEATURE_SCHEMA_MISMATCH, INVALID_SHAPE or NON_FINITE_VALUE.
     """
-    if tick.sequence < 1:
-        raise Refusal(Reason.INVALID_TICK, "sequence must be at least 1.", field="tick.sequence")
+    if not 1 <= tick.sequence <= _MAX_SEQUENCE:
+        raise Refusal(Reason.INVALID_TICK, f"sequence must lie between 1 and {_MAX_SEQUENCE}.", field="sequence")
     kind = tick.WhichOneof("event")
     event: Bar | FeatureRow | Reset
     if kind == "bar":
         try:
             event = read_bar(tick.bar)
         except Refusal as refusal:
-            raise refusal.within("tick.bar") from None
+            raise refusal.within("bar") from None
     elif kind == "features":
-        event = _read_row(tick.features, config)
+        try:
+            event = _read_row(tick.features, config)
+        except Refusal as refusal:
+            raise refusal.within("features") from None
     elif kind == "reset":
         event = Reset()
     elif kind is None:
-        raise Refusal(Reason.INVALID_TICK, "Set bar, features or reset.", field="tick.event")
+        raise Refusal(Reason.INVALID_TICK, "Set bar, features or reset.", field="event")
     else:
-        raise Refusal(
-            Reason.INVALID_TICK, f"This server takes bars, feature rows and resets, no {kind}.", field=f"tick.{kind}"
-        )
+        raise Refusal(Reason.INVALID_TICK, f"This server takes bars, feature rows and resets, no {kind}.", field=kind)
     return Tick(
         symbol=tick.symbol,
         sequence=tick.sequence,
@@ -261,10 +267,10 @@ def read_tick(tick: tick_pb2.Tick, config: ModelConfig) -> Tick:
 
 
 def _read_row(row: tick_pb2.FeatureRow, config: ModelConfig) -> FeatureRow:
-    check_schema(row.feature_schema, config, field="tick.features.feature_schema")
-    _check_length("tick.features.values", "numbers", len(row.values), config.network.feature_count)
+    check_schema(row.feature_schema, config, field="feature_schema")
+    _check_length("values", "numbers", len(row.values), config.network.feature_count)
     values = np.fromiter(row.values, dtype=np.float32, count=len(row.values))
-    check_finite(values, field="tick.features.values")
+    check_finite(values, field="values")
     return FeatureRow(values)
 
 

@@ -20,11 +20,12 @@ from tickserve.v1 import prediction_pb2, priority_pb2, tick_pb2
 FloatArray = npt.NDArray[np.float32]
 
 _LONGEST = 3e11
+_EARLIEST, _LATEST = -62_135_596_800.0, 253_402_300_799.0
 
 
 def write_prediction(answer: Answer, options: prediction_pb2.PredictOptions) -> prediction_pb2.Prediction:
     """Returns the wire form of an answer, trimmed as the options say."""
-    row, task, completion = answer.completion.result, answer.task, answer.completion
+    row, task, completion = answer.row, answer.task, answer.completion
     model, network = task.work.model, task.work.model.config.network
     with_uncertainty = options.return_uncertainty or not options.HasField("return_uncertainty")
     prediction = prediction_pb2.Prediction(
@@ -79,10 +80,10 @@ def write_span(seconds: float) -> Duration:
 
 
 def write_time(seconds: float | None) -> Timestamp | None:
-    """Returns a Timestamp, to a microsecond, or None."""
+    """Returns a Timestamp, to a microsecond, or None; what lies outside the years 1 to 9999 is cut to them."""
     if seconds is None:
         return None
-    microseconds = round(seconds * 1e6)
+    microseconds = round(max(_EARLIEST, min(_LATEST, seconds)) * 1e6)
     return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
 
 

@@ -69,17 +69,19 @@ class IngressHandler(grpc.GenericRpcHandler):
             **{METHODS[name]: grpc.unary_unary_rpc_method_handler(function) for name, function in unary.items()},
             **{METHODS[name]: grpc.stream_stream_rpc_method_handler(function) for name, function in streamed.items()},
         }
-        self._wrapped: dict[str, Handler] = {}
+        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """Returns the handler of a method, or None for another handler to try."""
         method = handler_call_details.method
-        wrapped = self._wrapped.get(method)
-        if wrapped is None:
-            handler = self._method_handlers.get(method)
-            if handler is None:
-                return None
-            wrapped = self._wrapped[method] = _within_call(method, handler)
+        handler = self._method_handlers.get(method)
+        if handler is None:
+            return None
+        known, wrapped = self._wrapped.get(method, (None, None))
+        if wrapped is None or known is not handler:
+            # Remembered with its origin: Ray Serve may replace a handler at any time.
+            wrapped = _within_call(method, handler)
+            self._wrapped[method] = (handler, wrapped)
         return wrapped
 
 

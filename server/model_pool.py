@@ -74,9 +74,12 @@ class ModelPool:
         self._on_change = on_change
         self._loaded: OrderedDict[Key, ServedModel] = OrderedDict()
         self._loading: dict[Key, asyncio.Future[ServedModel]] = {}
-        self._failed: dict[Key, Refusal] = {}
+        self._failed: set[Key] = set()
+        self._latest: dict[str, int] = {}
         self._default: ServedModel | None = None
         self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model-loader")
+        # Apart from the loader: who asks for a version must not wait until another one is loaded.
+        self._resolver = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model-resolver")
 
     async def start(self) -> None:
         """Loads and warms up the default model's latest version.
@@ -94,6 +97,7 @@ class ModelPool:
     def close(self) -> None:
         """Stops loading. Versions in use stay alive as long as a batch holds them."""
         self._loader.shutdown(wait=False, cancel_futures=True)
+        self._resolver.shutdown(wait=False, cancel_futures=True)
 
     async def get(self, name: str, version: int) -> ServedModel:
         """Returns a loaded version; empty name and version 0 stand for the default and the latest.
@@ -110,12 +114,15 @@ class ModelPool:
             self._loaded.move_to_end(key)
             return served
         if key in self._failed:
-            raise self._failed[key]
+            # Made anew each time: an exception that is raised again grows by a traceback.
+            raise self._unusable(*key)
         self._start_loading(key)
         raise model_loading(f"Version {key[1]} of model {key[0]}")
 
     async def find(self, name: str, version: int) -> Key:
         """Returns the version that a reference names, loaded or not; without a look at the disk if it is loaded.
+
+        The latest version of a model that is loaded is the one that was the latest when it was loaded.
 
         Raises:
             Refusal: MODEL_NOT_FOUND; MODEL_LOADING while there is no default yet.
@@ -124,11 +131,13 @@ class ModelPool:
             raise model_loading("The default model")
         if not name or name == self._default.name:
             name, version = self._default.name, version or self._default.version
-        latest = max((loaded for (loaded_name, loaded) in self._loaded if loaded_name == name), default=0)
-        key = (name, version or latest)
-        if key in self._loaded:
+        key = (name, version or self._latest.get(name, 0))
+        if key in self._loaded or key in self._loading:
             return key
-        return (name, await self._resolve(name, version or None))
+        key = (name, await self._resolve(name, version or None))
+        if not version:
+            self._latest[name] = key[1]
+        return key
 
     def loaded(self) -> Mapping[Key, ServedModel]:
         """Returns the loaded versions."""
@@ -149,7 +158,7 @@ class ModelPool:
     async def _resolve(self, name: str, version: int | None) -> int:
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._loader, self._registry.resolve, name, version)
+            return await loop.run_in_executor(self._resolver, self._registry.resolve, name, version)
         except ModelNotFoundError as error:
             known = ", ".join(f"{known_name} {list(versions)}" for known_name, versions in error.available.items())
             raise Refusal(
@@ -176,7 +185,7 @@ class ModelPool:
         error = done.exception()
         if error is not None:
             logger.error("model %s version %d could not be loaded: %s", *key, error)
-            self._failed[key] = self._unusable(*key)
+            self._failed.add(key)
         else:
             self._loaded[key] = done.result()
             self._evict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
@@ -42,13 +43,32 @@ _STATES: Mapping[str, ModelState.ValueType] = {
 }
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaSnapshot:
+    """One replica at one moment.
+
+    Attributes:
+        replica_id: Identifies it.
+        scheduler: The scheduler's figures.
+        uptime: Seconds since it started.
+        open_streams: Tick streams that are open.
+        symbols: Symbols whose windows are kept.
+    """
+
+    replica_id: str
+    scheduler: Statistics
+    uptime: float
+    open_streams: int
+    symbols: int
+
+
 class ModelService:
     """Serves the model RPCs.
 
     Args:
         registry: Where versions lie.
         pool: Which of them are loaded.
-        replica_statistics: Gives this replica's statistics.
+        snapshot: Looks at this replica.
         settings: Limits.
     """
 
@@ -57,12 +77,12 @@ class ModelService:
         *,
         registry: Registry,
         pool: ModelPool,
-        replica_statistics: Callable[[], ReplicaStatistics],
+        snapshot: Callable[[], ReplicaSnapshot],
         settings: Settings,
     ) -> None:
         self._registry = registry
         self._pool = pool
-        self._replica_statistics = replica_statistics
+        self._snapshot = snapshot
         self._settings = settings
 
     async def list_models(self, data: bytes, call: Call) -> Message:
@@ -89,7 +109,30 @@ class ModelService:
         """Gives this replica's statistics."""
         del call
         parse(GetStatisticsRequest, data, max_bytes=self._settings.max_request_bytes)
-        return GetStatisticsResponse(replicas=[self._replica_statistics()])
+        return GetStatisticsResponse(replicas=[self._write_snapshot(self._snapshot())])
+
+    def _write_snapshot(self, snapshot: ReplicaSnapshot) -> ReplicaStatistics:
+        statistics = snapshot.scheduler
+        return ReplicaStatistics(
+            replica_id=snapshot.replica_id,
+            uptime_duration=write_span(snapshot.uptime),
+            sample_age=write_span(0.0),
+            classes=[
+                ClassStatistics(
+                    priority=cast("priority_pb2.Priority.ValueType", int(priority)),
+                    queued_count=statistics.queue_size[priority],
+                    oldest_duration=write_span(statistics.oldest_age[priority]),
+                )
+                for priority in PriorityClass
+            ],
+            in_flight_count=statistics.in_flight,
+            batch_count=statistics.batches,
+            outcome_counts={name: getattr(statistics, name) for name in _OUTCOMES},
+            heartbeat_age=write_span(statistics.heartbeat_age),
+            open_stream_count=snapshot.open_streams,
+            symbol_count=snapshot.symbols,
+            models=[write_version(served) for served in self._pool.loaded().values()],
+        )
 
     def _read_page(self, start: int, end: int) -> tuple[list[Key], dict[Key, ModelConfig | None]]:
         try:
@@ -140,32 +183,6 @@ class ModelService:
                 )
             )
         return model
-
-
-def write_statistics(
-    statistics: Statistics, *, replica_id: str, uptime: float, streams: int, symbols: int, pool: ModelPool
-) -> ReplicaStatistics:
-    """Returns the wire form of a replica's statistics; times in seconds."""
-    return ReplicaStatistics(
-        replica_id=replica_id,
-        uptime_duration=write_span(uptime),
-        sample_age=write_span(0.0),
-        classes=[
-            ClassStatistics(
-                priority=cast("priority_pb2.Priority.ValueType", int(priority)),
-                queued_count=statistics.queue_size[priority],
-                oldest_duration=write_span(statistics.oldest_age[priority]),
-            )
-            for priority in PriorityClass
-        ],
-        in_flight_count=statistics.in_flight,
-        batch_count=statistics.batches,
-        outcome_counts={name: getattr(statistics, name) for name in _OUTCOMES},
-        heartbeat_age=write_span(statistics.heartbeat_age),
-        open_stream_count=streams,
-        symbol_count=symbols,
-        models=[write_version(served) for served in pool.loaded().values()],
-    )
 
 
 _OUTCOMES = (

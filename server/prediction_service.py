@@ -7,6 +7,7 @@ answered by the same code in all three. `StreamTicks` is `tick_service`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator
 
@@ -136,8 +137,8 @@ class PredictionService:
 
         async def read() -> None:
             async for data in requests:
-                await responses.reserve()
                 received_at = self._predictor.now()
+                await responses.reserve()
                 try:
                     request = parse(StreamPredictRequest, data, max_bytes=self._settings.max_request_bytes)
                 except Refusal as refusal:
@@ -150,8 +151,9 @@ class PredictionService:
                     continue
                 responses.put_later(answer(request, received_at))
 
-        async for response in responses.run(read()):
-            yield response
+        async with contextlib.aclosing(responses.run(read())) as answers:
+            async for response in answers:
+                yield response
 
     async def _terms(
         self, request: PredictRequest | PredictBatchRequest | StreamPredictRequest, call: Call, *, received_at: float
@@ -173,11 +175,12 @@ class PredictionService:
     ) -> prediction_pb2.Prediction:
         kind = item.WhichOneof("input")
         if kind == "window":
-            window = read_window(item.window, terms.model.config)
-            origin = InputOrigin(
-                feature_schema=item.window.feature_schema,
-                as_of_time=read_time(item.window, "as_of_time", reason=Reason.MALFORMED_MESSAGE),
-            )
+            try:
+                window = read_window(item.window, terms.model.config)
+                as_of_time = read_time(item.window, "as_of_time", reason=Reason.MALFORMED_MESSAGE)
+            except Refusal as refusal:
+                raise refusal.within("window") from None
+            origin = InputOrigin(feature_schema=item.window.feature_schema, as_of_time=as_of_time)
         elif kind == "symbol":
             window, origin = self._windows.window(item.symbol, terms.model.config, max_age=terms.max_age)
         else:

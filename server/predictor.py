@@ -77,7 +77,8 @@ class Answer:
     """A prediction and how it came about; durations in seconds."""
 
     task: PredictionTask
-    completion: Completion[OutputRow]
+    completion: Completion[OutputRow | None]
+    row: OutputRow
     input_sha256: str
     out_of_distribution: bool
     total_duration: float
@@ -95,7 +96,7 @@ class Predictor:
     """
 
     def __init__(
-        self, batcher: Batcher[Work, OutputRow], *, replica_id: str, clock: Callable[[], float] = time.monotonic
+        self, batcher: Batcher[Work, OutputRow | None], *, replica_id: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._batcher = batcher
         self._replica_id = replica_id
@@ -123,14 +124,15 @@ class Predictor:
             )
         )
         row = completion.result
-        if not np.isfinite(row.class_probabilities).all() or not np.isfinite(row.regression_mean).all():
-            raise InvalidOutputError(f"model {work.model.name} version {work.model.version} gave a non-finite answer")
+        if row is None:
+            raise InvalidOutputError(f"model {work.model.name} version {work.model.version} gave an invalid answer")
         evidence = hashlib.sha256(np.ascontiguousarray(work.window).data).hexdigest()
         unusual = work.model.is_out_of_distribution(work.window)
         now = self._clock()
         return Answer(
             task=task,
             completion=completion,
+            row=row,
             input_sha256=evidence,
             out_of_distribution=unusual,
             total_duration=now - task.received_at,
@@ -139,13 +141,17 @@ class Predictor:
         )
 
 
-def run_batch(batch_key: str, batch: Sequence[Work]) -> list[OutputRow]:
+def run_batch(batch_key: str, batch: Sequence[Work]) -> list[OutputRow | None]:
     """Computes one batch in the engine thread. All members name the same model, so the first one's engine serves all.
 
     Args:
         batch_key: The model's sha256; the scheduler's promise that the batch is of one model.
         batch: At least one piece of work.
+
+    Returns:
+        One row for each, in order; None where the answer is not finite or not normalised, which is that one's fault.
     """
     del batch_key
     outputs = batch[0].model.engine.run(np.stack([work.window for work in batch]))
-    return [outputs.row(index) for index in range(len(outputs))]
+    valid = outputs.valid_rows().tolist()
+    return [outputs.row(index) if valid[index] else None for index in range(len(outputs))]

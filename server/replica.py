@@ -17,13 +17,12 @@ from server.deadline import DeadlinePolicy
 from server.dispatch import Dispatcher
 from server.health import PREDICTION_SERVICE, Health
 from server.model_pool import ModelPool
-from server.model_service import ModelService, write_statistics
+from server.model_service import ModelService, ReplicaSnapshot
 from server.prediction_service import PredictionService
 from server.predictor import Predictor, Work, run_batch
 from server.settings import Settings
 from server.tick_service import TickService
 from server.window_store import WindowStore
-from tickserve.v1.model_service_pb2 import ReplicaStatistics
 
 _HEALTH_INTERVAL = 0.25
 
@@ -44,7 +43,7 @@ class Replica:
         self._started_at = time.monotonic()
         self._watch: asyncio.Task[None] | None = None
         registry = Registry(settings.registry)
-        self._batcher: Batcher[Work, OutputRow] = Batcher(
+        self._batcher: Batcher[Work, OutputRow | None] = Batcher(
             run_batch, config=settings.scheduler.to_config(), on_hang=on_hang
         )
         self._pool = ModelPool(registry, settings, on_change=self._update_health)
@@ -61,7 +60,7 @@ class Replica:
         self._ticks = TickService(
             predictor=predictor, pool=self._pool, windows=self._windows, deadlines=deadlines, settings=settings
         )
-        models = ModelService(registry=registry, pool=self._pool, replica_statistics=self.statistics, settings=settings)
+        models = ModelService(registry=registry, pool=self._pool, snapshot=self.snapshot, settings=settings)
         self.dispatcher = Dispatcher(
             unary={
                 "Predict": predictions.predict,
@@ -97,15 +96,14 @@ class Replica:
         """Tells whether the default model answers and the scheduler is well."""
         return self._batcher.healthy and bool(self._pool.loaded())
 
-    def statistics(self) -> ReplicaStatistics:
-        """Returns the replica's statistics."""
-        return write_statistics(
-            self._batcher.statistics(),
+    def snapshot(self) -> ReplicaSnapshot:
+        """Returns the replica's figures now."""
+        return ReplicaSnapshot(
             replica_id=self._replica_id,
+            scheduler=self._batcher.statistics(),
             uptime=time.monotonic() - self._started_at,
-            streams=self._ticks.open_stream_count,
+            open_streams=self._ticks.open_stream_count,
             symbols=len(self._windows),
-            pool=self._pool,
         )
 
     def _update_health(self) -> None:

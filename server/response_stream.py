@@ -54,6 +54,8 @@ class ResponseStream(Generic[T]):
         task = asyncio.get_running_loop().create_task(finish())
         self._pending.add(task)
         task.add_done_callback(self._pending.discard)
+        # A task that is cancelled before its first step never awaits its work.
+        task.add_done_callback(lambda _: work.close())
         # A cancelled or failed task sends nothing; the writer must look again, or it would wait for ever.
         task.add_done_callback(lambda _: self._wake_writer.set())
 

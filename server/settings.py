@@ -33,9 +33,15 @@ class ClassTimeouts(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    real_time: Seconds = 0.1
-    standard: Seconds = 1.0
-    background: Seconds = 30.0
+    real_time: Seconds = Field(
+        default=0.1, description="Seconds allowed for real_time where the caller gives neither deadline nor timeout"
+    )
+    standard: Seconds = Field(
+        default=1.0, description="Seconds allowed for standard where the caller gives neither deadline nor timeout"
+    )
+    background: Seconds = Field(
+        default=30.0, description="Seconds allowed for background where the caller gives neither deadline nor timeout"
+    )
 
 
 class SchedulerSettings(BaseModel):
@@ -43,12 +49,24 @@ class SchedulerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_batch_size: int = Field(default=64, ge=1, le=1024)
-    max_queue_delay: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
-    max_queue_size: int = Field(default=4096, ge=1)
-    max_total_queue_size: int = Field(default=8192, ge=1)
-    fairness_quantum: int = Field(default=64, ge=1)
-    engine_hang_timeout: Seconds = 30.0
+    max_batch_size: int = Field(default=64, ge=1, le=1024, description="Most windows of one engine call")
+    max_queue_delay: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Seconds that a batch which is not full may be held back for company; 0: never",
+    )
+    max_queue_size: int = Field(
+        default=4096, ge=1, description="Most waiting requests of one class; above it QUEUE_FULL"
+    )
+    max_total_queue_size: int = Field(default=8192, ge=1, description="Most waiting requests of all classes")
+    fairness_quantum: int = Field(
+        default=64, ge=1, description="Requests that one caller may place in a round of its class"
+    )
+    engine_hang_timeout: Seconds = Field(
+        default=30.0, description="Seconds after which an engine call counts as hung and the replica is replaced"
+    )
 
     def to_config(self) -> SchedulerConfig:
         """Returns the scheduler's own configuration; `max_queue_size` holds for each class."""
@@ -73,33 +91,66 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
     )
 
-    host: str = "127.0.0.1"
-    grpc_port: Port = 9000
-    http_port: Port = 8000
-    reflection: bool = True
+    host: str = Field(default="127.0.0.1", description="Address that HAProxy listens on, gRPC and HTTP")
+    grpc_port: Port = Field(default=9000, description="Port of the gRPC services")
+    http_port: Port = Field(default=8000, description="Port of the HTTP side")
+    reflection: bool = Field(default=True, description="Whether gRPC reflection is served")
 
-    registry: Path = Path("registry")
-    default_model: str = "cnn_lstm"
-    max_loaded_models: int = Field(default=4, ge=1)
-    engine: Literal["auto", "torchscript", "openvino"] = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    engine_threads: int = Field(default=0, ge=0, description="0: as many as the replica's CPUs")
+    registry: Path = Field(
+        default=Path("registry"), description="Folder of the model registry; the same path on every node"
+    )
+    default_model: str = Field(default="cnn_lstm", description="Model that answers requests which name none")
+    max_loaded_models: int = Field(
+        default=4, ge=1, description="Versions kept in memory; the least recently used one makes room"
+    )
+    engine: Literal["auto", "torchscript", "openvino"] = Field(
+        default="auto", description="Inference engine; auto takes the fastest one for the hardware"
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="Number format; auto takes bf16 where the CPU has it"
+    )
+    engine_threads: int = Field(
+        default=0, ge=0, description="Threads of one engine call; 0: as many as the replica's CPUs"
+    )
 
-    replicas: int = Field(default=1, ge=1)
-    replica_cpus: float = Field(default=0.0, ge=0, description="0: the machine's CPUs, shared evenly by the replicas")
+    replicas: int = Field(default=1, ge=1, description="Number of replicas")
+    replica_cpus: float = Field(
+        default=0.0, ge=0, description="CPUs of one replica; 0: the machine's, shared evenly by the replicas"
+    )
 
     default_timeouts: ClassTimeouts = ClassTimeouts()
-    max_timeout: Seconds = 300.0
-    reply_margin: float = Field(default=0.002, ge=0, le=1)
+    max_timeout: Seconds = Field(
+        default=300.0, description="Longest time that any request may take, seconds; longer timeouts are cut to it"
+    )
+    reply_margin: float = Field(
+        default=0.002,
+        ge=0,
+        le=1,
+        description="Seconds before the RPC's deadline at which an answer must be ready to travel back",
+    )
 
-    max_windows_per_request: int = Field(default=64, ge=1)
-    max_request_bytes: int = Field(default=4 * 1024 * 1024, ge=64 * 1024)
-    transport_max_message_bytes: int = Field(default=16 * 1024 * 1024, ge=64 * 1024)
-    max_in_flight_per_stream: int = Field(default=256, ge=1)
-    max_symbols_per_stream: int = Field(default=10_000, ge=1)
-    max_symbols: int = Field(default=100_000, ge=1)
-    max_streams_per_connection: int = Field(default=4096, ge=100)
-    heartbeat_interval: Seconds = 30.0
+    max_windows_per_request: int = Field(default=64, ge=1, description="Most items of one PredictBatch")
+    max_request_bytes: int = Field(
+        default=4 * 1024 * 1024,
+        ge=64 * 1024,
+        description="Largest message that is read; above it LIMIT_EXCEEDED, and a stream lives on",
+    )
+    transport_max_message_bytes: int = Field(
+        default=16 * 1024 * 1024,
+        ge=64 * 1024,
+        description="Largest message that the transport takes; above it the RPC ends",
+    )
+    max_in_flight_per_stream: int = Field(
+        default=256, ge=1, description="Most messages of one stream that are read and not yet answered"
+    )
+    max_symbols_per_stream: int = Field(default=10_000, ge=1, description="Most symbols of one tick stream")
+    max_symbols: int = Field(default=100_000, ge=1, description="Most symbols whose windows a replica keeps")
+    max_streams_per_connection: int = Field(
+        default=4096, ge=100, description="Most concurrent streams of one client connection"
+    )
+    heartbeat_interval: Seconds = Field(
+        default=30.0, description="Seconds of silence after which a tick stream sends a heartbeat"
+    )
 
     scheduler: SchedulerSettings = SchedulerSettings()
 
@@ -171,5 +222,5 @@ def _refuse_unknown_variables() -> None:
             root = variable.split("__", 1)[0]
             if root not in known:
                 raise SettingsError(
-                    f"{variable} is not a setting; `tickserve serve --help` and docs/operations.md list them all."
+                    f"{variable} is not a setting; `tickserve serve --help` and docs/settings.md list them all."
                 )

@@ -68,28 +68,41 @@ class SymbolWindow:
             return min(self.need, self._extractor.warmup_bars + self.row_count)
         return self._extractor.bar_count
 
-    def apply_bars(self, bars: Sequence[Bar]) -> None:
+    def apply_bars(self, bars: Sequence[Bar], *, path: str = "bars[{index}]") -> None:
         """Applies bars, all or none.
 
+        Args:
+            bars: Oldest first.
+            path: Where a bar lies in the request, for errors.
+
         Raises:
-            Refusal: INVALID_TICK, where a bar is not later than the one before it.
+            Refusal: INVALID_TICK, where a bar is not later than the one before it, or the window is fed with rows.
         """
-        self._feed(with_rows=False)
+        self._check_feed(with_rows=False, field=path.format(index=0))
         newest = self._extractor.last_open_time
         for index, bar in enumerate(bars):
             if newest is not None and bar.open_time <= newest:
                 raise Refusal(
                     Reason.INVALID_TICK,
                     "The bar's start_time must be later than that of the bar before it; send bars in order, once each.",
-                    field="start_time",
+                    field=f"{path.format(index=index)}.start_time",
                     metadata={"index": str(index), "newest": f"{newest:.3f}", "have": f"{bar.open_time:.3f}"},
                 )
             newest = bar.open_time
-        for bar in bars:
+        if not bars:
+            return
+        self._fed_with_rows = False
+        missing = max(0, self._extractor.warmup_bars - self._extractor.bar_count)
+        row_count = self.row_count + max(0, len(bars) - missing)
+        if len(bars) > self.need:
+            # A window depends on its newest `need` bars alone: a long history costs no more than that many rows.
+            self._extractor = FeatureExtractor(bar_interval=self._interval)
+        for bar in bars[-self.need :]:
             row = self._extractor.update(bar)
             if row is not None:
                 self._append(row)
-            self.as_of_time = bar.open_time + self._interval
+        self.row_count = row_count
+        self.as_of_time = bars[-1].open_time + self._interval
 
     def apply_row(self, row: FloatArray, event_time: float | None) -> None:
         """Applies one ready row of features, `[feature_count]`, all finite.
@@ -97,8 +110,10 @@ class SymbolWindow:
         Raises:
             Refusal: INVALID_TICK, where the window was filled from bars.
         """
-        self._feed(with_rows=True)
+        self._check_feed(with_rows=True, field="features")
+        self._fed_with_rows = True
         self._append(row)
+        self.row_count += 1
         self.as_of_time = event_time
 
     def window(self) -> FloatArray:
@@ -127,14 +142,12 @@ class SymbolWindow:
             self._end = kept
         self._buffer[:, self._end] = row
         self._end += 1
-        self.row_count += 1
 
-    def _feed(self, *, with_rows: bool) -> None:
+    def _check_feed(self, *, with_rows: bool, field: str) -> None:
         """Refuses to mix bars and ready rows: their rows would not follow from one another."""
         if self._fed_with_rows is not None and self._fed_with_rows is not with_rows:
             raise Refusal(
                 Reason.INVALID_TICK,
                 "The symbol's window is fed with the other kind, bars or feature rows; send a reset before changing.",
-                field="event",
+                field=field,
             )
-        self._fed_with_rows = with_rows

@@ -7,6 +7,7 @@ symbol. What a tick does to a window is decided in `tick_session`. A bad message
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 
@@ -63,9 +64,10 @@ class TickService:
         stream = _TickStream(self, call)
         self.open_stream_count += 1
         try:
-            async for response in stream.responses.run(stream.read(requests)):
-                stream.last_sent = time.monotonic()
-                yield response
+            async with contextlib.aclosing(stream.responses.run(stream.read(requests))) as responses:
+                async for response in responses:
+                    stream.last_sent = time.monotonic()
+                    yield response
         finally:
             self.open_stream_count -= 1
             stream.close()
@@ -77,24 +79,22 @@ class TickService:
             Refusal: A field is bad, names something unknown, or asks for what this server does not do.
         """
         if not message.symbols:
-            raise Refusal(Reason.INVALID_SYMBOL, "Name at least one symbol.", field="open.symbols")
+            raise Refusal(Reason.INVALID_SYMBOL, "Name at least one symbol.", field="symbols")
         limit = self._settings.max_symbols_per_stream
         if len(message.symbols) > limit:
             raise Refusal(
                 Reason.LIMIT_EXCEEDED,
                 f"At most {limit} symbols are taken on one stream; open another.",
-                field="open.symbols",
+                field="symbols",
                 metadata={"limit": str(limit), "have": str(len(message.symbols))},
             )
         if len(set(message.symbols)) != len(message.symbols):
-            raise Refusal(Reason.INVALID_SYMBOL, "Name each symbol once.", field="open.symbols")
+            raise Refusal(Reason.INVALID_SYMBOL, "Name each symbol once.", field="symbols")
         if message.predict_every < 0:
-            raise Refusal(Reason.INVALID_TICK, "predict_every must not be negative.", field="open.predict_every")
+            raise Refusal(Reason.INVALID_TICK, "predict_every must not be negative.", field="predict_every")
         for field in ("conflate", "predict_partial"):
             if getattr(message, field):
-                raise Refusal(
-                    Reason.INVALID_TICK, f"This server does not support {field}; leave it out.", field=f"open.{field}"
-                )
+                raise Refusal(Reason.INVALID_TICK, f"This server does not support {field}; leave it out.", field=field)
         priority = read_priority(message.priority)
         model = await self._pool.get(message.model.name, message.model.version)
         return TickSession(
@@ -103,15 +103,27 @@ class TickService:
             priority=priority,
             symbols=message.symbols,
             predict_every=message.predict_every or 1,
+            resume=[(point.symbol, point.last_answered_sequence) for point in message.resume],
         )
 
-    async def answer(self, due: DuePrediction, session: TickSession, call: Call) -> TickPrediction:
+    def now(self) -> float:
+        """Returns the monotonic clock that deadlines are measured on."""
+        return self._predictor.now()
+
+    async def answer(
+        self, due: DuePrediction, session: TickSession, call: Call, *, received_at: float
+    ) -> TickPrediction:
         """Answers one due prediction.
+
+        Args:
+            due: What is to be answered.
+            session: Whose it is.
+            call: The stream's RPC.
+            received_at: Receipt of the tick that made it due, monotonic seconds.
 
         Raises:
             Exception: Whatever ended it; the stream tells the client.
         """
-        received_at = self._predictor.now()
         answer = await self._predictor.predict(
             PredictionTask(
                 work=Work(window=due.window, model=session.model),
@@ -164,7 +176,7 @@ class _TickStream:
         heartbeats = asyncio.get_running_loop().create_task(self._send_heartbeats())
         try:
             async for data in requests:
-                symbol, sequence = "", 0
+                symbol, sequence, received_at = "", 0, self._service.now()
                 try:
                     message = parse(StreamTicksRequest, data, max_bytes=self._service.settings.max_request_bytes)
                     kind = message.WhichOneof("message")
@@ -172,7 +184,7 @@ class _TickStream:
                         symbol, sequence = message.tick.symbol[:64], message.tick.sequence
                     elif kind == "history":
                         symbol, sequence = message.history.symbol[:64], message.history.last_sequence
-                    await self._handle(message, kind)
+                    await self._handle(message, kind, received_at)
                 except Exception as error:
                     refusal = explain(error, trace_id=self._call.trace_id)
                     await self._send(
@@ -181,9 +193,15 @@ class _TickStream:
         finally:
             heartbeats.cancel()
 
-    async def _handle(self, message: StreamTicksRequest, kind: str | None) -> None:
+    async def _handle(self, message: StreamTicksRequest, kind: str | None, received_at: float) -> None:
         if kind is None:
             raise Refusal(Reason.MISSING_INPUT, "Set open, history, tick, watermark or heartbeat.", field="message")
+        try:
+            await self._apply(message, kind, received_at)
+        except Refusal as refusal:
+            raise refusal.within(kind) from None
+
+    async def _apply(self, message: StreamTicksRequest, kind: str, received_at: float) -> None:
         if kind == "heartbeat":
             await self._send(StreamTicksResponse(heartbeat=_heartbeat()))
         elif kind == "open":
@@ -191,37 +209,26 @@ class _TickStream:
         else:
             session = self._session
             if session is None:
-                raise Refusal(Reason.STREAM_NOT_OPEN, "Send open first.", field=kind)
+                raise Refusal(Reason.STREAM_NOT_OPEN, "Send open first.")
             if kind == "tick":
                 tick = read_tick(message.tick, session.model.config)
-                await self._tell(session.apply(tick), session)
+                await self._tell(session.apply(tick), session, received_at)
             elif kind == "history":
                 bars = read_history(message.history)
-                await self._tell(
-                    session.apply_history(message.history.symbol, bars, message.history.last_sequence), session
-                )
+                events = session.apply_history(message.history.symbol, bars, message.history.last_sequence)
+                await self._tell(events, session, received_at)
             # A watermark closes bars that are made of trades; ready bars are closed as they come.
 
     async def _open(self, message: OpenStream) -> None:
         if self._session is not None:
-            raise Refusal(
-                Reason.STREAM_ALREADY_OPEN, "The stream is open; start another one for other terms.", field="open"
-            )
-        session = await self._service.open(message)
-        try:
-            missed = [
-                event
-                for point in message.resume
-                for event in session.resume(point.symbol, point.last_answered_sequence)
-            ]
-        except Refusal as refusal:
-            session.close()
-            raise refusal.within("open.resume") from None
-        self._session = session
-        await self._send(StreamTicksResponse(opened=write_opened(session, self._service.settings.heartbeat_interval)))
-        await self._tell(missed, session)
+            raise Refusal(Reason.STREAM_ALREADY_OPEN, "The stream is open; start another one for other terms.")
+        session = self._session = await self._service.open(message)
+        opened = StreamTicksResponse(opened=write_opened(session, self._service.settings.heartbeat_interval))
+        await self._send(opened)
+        for gap in session.missed:
+            await self._send(StreamTicksResponse(gap=write_gap(gap)))
 
-    async def _tell(self, events: list[Event], session: TickSession) -> None:
+    async def _tell(self, events: list[Event], session: TickSession, received_at: float) -> None:
         for event in events:
             match event:
                 case Progress():
@@ -234,14 +241,20 @@ class _TickStream:
                     before = self._last_due.get(event.symbol)
                     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                     self._last_due[event.symbol] = done
-                    self.responses.put_later(self._answer(event, session, before, done))
+                    self.responses.put_later(self._answer(event, session, received_at, before, done))
 
     async def _answer(
-        self, due: DuePrediction, session: TickSession, before: asyncio.Future[None] | None, done: asyncio.Future[None]
+        self,
+        due: DuePrediction,
+        session: TickSession,
+        received_at: float,
+        before: asyncio.Future[None] | None,
+        done: asyncio.Future[None],
     ) -> StreamTicksResponse:
         try:
             try:
-                response = StreamTicksResponse(prediction=await self._service.answer(due, session, self._call))
+                prediction = await self._service.answer(due, session, self._call, received_at=received_at)
+                response = StreamTicksResponse(prediction=prediction)
             except Exception as error:
                 status = to_status(explain(error, trace_id=self._call.trace_id))
                 response = StreamTicksResponse(error=TickError(symbol=due.symbol, sequence=due.sequence, error=status))

@@ -7,7 +7,7 @@ tick is applied to its symbol's window exactly once, in sequence order, before a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -90,9 +90,15 @@ class TickSession:
         priority: Class of the session's predictions.
         symbols: Distinct symbol names, at least one.
         predict_every: A prediction is due at every n-th bar, n >= 1.
+        resume: For symbols of the session, the highest sequence whose answer a returning client holds.
+
+    Attributes:
+        model: Answers the whole session.
+        priority: Class of its predictions.
+        missed: What a returning client has lost: answers to ticks that were applied are not computed again.
 
     Raises:
-        Refusal: INVALID_SYMBOL or LIMIT_EXCEEDED; then no symbol is held.
+        Refusal: INVALID_SYMBOL, LIMIT_EXCEEDED, SYMBOL_NOT_OPEN or INVALID_TICK; then no stream has lost a symbol.
     """
 
     def __init__(
@@ -103,20 +109,20 @@ class TickSession:
         priority: PriorityClass,
         symbols: Sequence[str],
         predict_every: int,
+        resume: Sequence[tuple[str, int]] = (),
     ) -> None:
+        _check_resume(resume, set(symbols))
         self.model = model
         self.priority = priority
         self._store = store
         self._predict_every = predict_every
-        self._windows: dict[str, SymbolWindow] = {}
-        self._epochs: dict[str, int] = {}
-        try:
-            for symbol in symbols:
-                window = self._windows[symbol] = store.hold(symbol, model.config)
-                self._epochs[symbol] = window.epoch
-        except Refusal:
-            self.close()
-            raise
+        self._windows = {window.symbol: window for window in store.hold(symbols, model.config)}
+        self._epochs = {symbol: window.epoch for symbol, window in self._windows.items()}
+        self.missed = [
+            Gap(symbol=symbol, sequence=last, first_missing=answered + 1, last_missing=last)
+            for symbol, answered in resume
+            if answered < (last := self._windows[symbol].last_sequence)
+        ]
 
     @property
     def windows(self) -> Mapping[str, SymbolWindow]:
@@ -126,30 +132,8 @@ class TickSession:
     def close(self) -> None:
         """Lets go of the symbols. Idempotent."""
         for window in self._windows.values():
-            self._store.release(window)
+            self._store.release(window, self.model.config)
         self._windows = {}
-
-    def resume(self, symbol: str, last_answered_sequence: int) -> list[Event]:
-        """Tells what a returning client missed: answers to ticks that were applied are not computed again.
-
-        Raises:
-            Refusal: SYMBOL_NOT_OPEN or INVALID_TICK.
-        """
-        window = self._window(symbol)
-        if last_answered_sequence < 0:
-            raise Refusal(
-                Reason.INVALID_TICK, "last_answered_sequence must not be negative.", field="last_answered_sequence"
-            )
-        if last_answered_sequence >= window.last_sequence:
-            return []
-        return [
-            Gap(
-                symbol=symbol,
-                sequence=window.last_sequence,
-                first_missing=last_answered_sequence + 1,
-                last_missing=window.last_sequence,
-            )
-        ]
 
     def apply_history(self, symbol: str, bars: Sequence[Bar], last_sequence: int) -> list[Event]:
         """Fills a window without predictions, all bars or none.
@@ -183,7 +167,7 @@ class TickSession:
             return [dataclasses.replace(_progress(window), sequence=tick.sequence, duplicate=True)]
         match tick.event:
             case Bar():
-                window.apply_bars([tick.event])
+                window.apply_bars([tick.event], path="bar")
             case FeatureRow():
                 window.apply_row(tick.event.values, tick.event_time)
             case Reset():
@@ -222,6 +206,18 @@ class TickSession:
                 metadata={"symbol": symbol},
             )
         return window
+
+
+def _check_resume(resume: Sequence[tuple[str, int]], symbols: Collection[str]) -> None:
+    for index, (symbol, answered) in enumerate(resume):
+        if symbol not in symbols:
+            raise Refusal(Reason.SYMBOL_NOT_OPEN, "A resume point names a symbol that open does not.")
+        if answered < 0:
+            raise Refusal(
+                Reason.INVALID_TICK,
+                "last_answered_sequence must not be negative.",
+                field=f"resume[{index}].last_answered_sequence",
+            )
 
 
 def _progress(window: SymbolWindow) -> Progress:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -30,42 +30,53 @@ class WindowStore:
     """Keeps the windows of all symbols in memory.
 
     Args:
-        max_symbols: Most windows kept. At the limit the one longest unused, by no stream, makes room.
+        max_symbols: Most windows kept. At the limit the one longest unused, and held by no stream, makes room.
         wall_clock: Seconds since the epoch; used for `max_age` only, because bars carry event time.
     """
 
     def __init__(self, *, max_symbols: int, wall_clock: Callable[[], float] = time.time) -> None:
         self._max_symbols = max_symbols
         self._wall_clock = wall_clock
-        self._windows: OrderedDict[Key, SymbolWindow] = OrderedDict()
+        self._windows: dict[Key, SymbolWindow] = {}
+        # Those that no stream holds, longest unused first: making room must not take a search.
+        self._idle: OrderedDict[Key, SymbolWindow] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._windows)
 
-    def hold(self, symbol: str, config: ModelConfig) -> SymbolWindow:
-        """Returns a symbol's window for one stream to write to, and takes it from any other stream.
+    def hold(self, symbols: Sequence[str], config: ModelConfig) -> list[SymbolWindow]:
+        """Returns symbols' windows for one stream to write to, and takes them from any other stream; all or none.
 
-        The stream remembers the window's `epoch`, compares it before each write, and calls `release` at its end.
+        The stream remembers each window's `epoch`, compares it before each write, and calls `release` at its end.
+
+        Args:
+            symbols: Distinct names.
+            config: Of the stream's model.
 
         Raises:
-            Refusal: INVALID_SYMBOL; LIMIT_EXCEEDED where every window is held by a stream.
+            Refusal: INVALID_SYMBOL; LIMIT_EXCEEDED where streams hold too many windows to make room.
         """
-        check_symbol(symbol)
-        key = _key(symbol, config)
-        window = self._windows.get(key)
-        if window is None:
-            if len(self._windows) >= self._max_symbols:
-                self._forget_one()
-            window = self._windows[key] = SymbolWindow(symbol, config)
-        self._windows.move_to_end(key)
-        window.epoch += 1
-        window.holders += 1
-        return window
+        for index, symbol in enumerate(symbols):
+            check_symbol(symbol, field=f"symbols[{index}]")
+        keys = [_key(symbol, config) for symbol in symbols]
+        new = sum(key not in self._windows for key in keys)
+        spare = len(self._idle) - sum(key in self._idle for key in keys)
+        if len(self._windows) + new - spare > self._max_symbols:
+            raise Refusal(
+                Reason.LIMIT_EXCEEDED,
+                f"This server keeps at most {self._max_symbols} symbols and streams hold too many of them; close some.",
+                field="symbols",
+                metadata={"limit": str(self._max_symbols)},
+            )
+        for key in keys:
+            self._idle.pop(key, None)
+        return [self._hold_one(key, symbol, config) for key, symbol in zip(keys, symbols, strict=True)]
 
-    @staticmethod
-    def release(window: SymbolWindow) -> None:
+    def release(self, window: SymbolWindow, config: ModelConfig) -> None:
         """Lets a stream's window be forgotten when room is needed; until then it can be predicted on and resumed."""
         window.holders -= 1
+        if not window.holders:
+            self._idle[_key(window.symbol, config)] = window
 
     def window(self, symbol: str, config: ModelConfig, *, max_age: float | None) -> tuple[FloatArray, InputOrigin]:
         """Returns a symbol's newest window and its origin.
@@ -79,7 +90,8 @@ class WindowStore:
             Refusal: INVALID_SYMBOL, SYMBOL_NOT_FOUND, WINDOW_INCOMPLETE or WINDOW_STALE.
         """
         check_symbol(symbol)
-        kept = self._windows.get(_key(symbol, config))
+        key = _key(symbol, config)
+        kept = self._windows.get(key)
         if kept is None:
             raise Refusal(
                 Reason.SYMBOL_NOT_FOUND,
@@ -87,6 +99,8 @@ class WindowStore:
                 field="symbol",
                 metadata={"symbol": symbol},
             )
+        if key in self._idle:
+            self._idle.move_to_end(key)
         values = kept.window()
         age = None if kept.as_of_time is None else self._wall_clock() - kept.as_of_time
         if max_age is not None and (age is None or age > max_age):
@@ -98,17 +112,16 @@ class WindowStore:
             )
         return values, origin_of(kept, config)
 
-    def _forget_one(self) -> None:
-        for key, window in self._windows.items():
-            if not window.holders:
-                del self._windows[key]
-                return
-        raise Refusal(
-            Reason.LIMIT_EXCEEDED,
-            f"This server keeps at most {self._max_symbols} symbols and streams hold all of them; close some.",
-            field="symbols",
-            metadata={"limit": str(self._max_symbols)},
-        )
+    def _hold_one(self, key: Key, symbol: str, config: ModelConfig) -> SymbolWindow:
+        window = self._windows.get(key)
+        if window is None:
+            if len(self._windows) >= self._max_symbols:
+                forgotten, _ = self._idle.popitem(last=False)
+                del self._windows[forgotten]
+            window = self._windows[key] = SymbolWindow(symbol, config)
+        window.epoch += 1
+        window.holders += 1
+        return window
 
 
 def origin_of(window: SymbolWindow, config: ModelConfig) -> InputOrigin:
@@ -121,7 +134,7 @@ def origin_of(window: SymbolWindow, config: ModelConfig) -> InputOrigin:
     )
 
 
-def check_symbol(symbol: str) -> None:
+def check_symbol(symbol: str, *, field: str = "symbol") -> None:
     """Refuses what is no symbol.
 
     Raises:
@@ -131,7 +144,7 @@ def check_symbol(symbol: str) -> None:
         raise Refusal(
             Reason.INVALID_SYMBOL,
             "A symbol has 1 to 64 characters from A-Z a-z 0-9 . _ : / -",
-            field="symbol",
+            field=field,
             metadata={"length": str(len(symbol))},
         )
 

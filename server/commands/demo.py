@@ -85,7 +85,7 @@ async def _show(target: str, bars: Sequence[Bar], count: int, rate: float, tally
 
 
 def _render(tally: Tally) -> RenderableType:
-    rows = _table("time (UTC)", "close", "sell", "hold", "buy", "return", "queue", "inference")
+    rows = _table("time (UTC)", "close", "sell", "hold", "buy", "return", "queue ms", "engine ms")
     for bar, prediction in list(tally.latest):
         estimate, execution = prediction.regressions["return"], prediction.execution
         rows.add_row(
@@ -96,7 +96,7 @@ def _render(tally: Tally) -> RenderableType:
             _milliseconds(execution.queue_duration),
             _milliseconds(execution.inference_duration),
         )
-    calls = _table("call", "answers", "p50", "p99")
+    calls = _table("call", "answers", "p50 ms", "p99 ms")
     for kind in sorted(tally.latencies):
         calls.add_row(
             kind if kind == "StreamTicks" else f"Predict {kind}",
@@ -109,7 +109,7 @@ def _render(tally: Tally) -> RenderableType:
 
 def _table(first: str, *others: str) -> Table:
     """Returns an empty table that fits a terminal of 80 columns."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column(first, no_wrap=True)
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
@@ -117,4 +117,4 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _milliseconds(seconds: float) -> str:
-    return f"{1e3 * seconds:.1f} ms"
+    return f"{1e3 * seconds:.1f}"

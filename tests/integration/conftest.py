@@ -20,12 +20,6 @@ from tests.support.registry import FULL, make_registry
 START_TIMEOUT = 180
 STOP_TIMEOUT = 30
 
-# Small, so that the tests of the limits stay quick.
-LIMITS = {
-    "TICKSERVE_MAX_REQUEST_BYTES": str(1024 * 1024),
-    "TICKSERVE_TRANSPORT_MAX_MESSAGE_BYTES": str(2 * 1024 * 1024),
-}
-
 
 @dataclass(frozen=True)
 class Service:
@@ -147,5 +141,5 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def service(registry: Path) -> Iterator[Service]:
     """The service that all integration tests share; no test may change its settings or stop it."""
-    with serving(environment(registry, **LIMITS), registry) as running:
+    with serving(environment(registry), registry) as running:
         yield running

@@ -46,6 +46,24 @@ def real_bars(count: int = 512) -> tuple[Bar, ...]:
     return tuple(read_bars(DATA, limit=count))
 
 
+@cache
+def make_config(network: NetworkConfig = SMALL) -> ModelConfig:
+    """Returns the configuration of the models that `make_registry` writes, without a weights' hash."""
+    windows = real_windows()
+    mean = windows.mean(axis=(0, 2), dtype=np.float64).tolist()
+    deviation = (windows.std(axis=(0, 2), dtype=np.float64) + 1e-6).tolist()
+    return ModelConfig(
+        network=network,
+        feature_schema=SCHEMA_ID,
+        bar_interval_seconds=BAR_INTERVAL,
+        prediction_horizon=4,
+        feature_normalisation=Normalisation(mean=mean, standard_deviation=deviation, clip=6.0),
+        target_normalisation=_TARGETS,
+        class_thresholds=(-5e-4, 5e-4),
+        training={"test": {"accuracy": 0.34, "baseline": {"accuracy": 0.36}}, "note": "made by the tests"},
+    )
+
+
 def make_registry(path: Path, *, versions: int = 2, network: NetworkConfig = SMALL, name: str = NAME) -> Path:
     """Writes `versions` versions of a model, 1 and up, and returns `path`.
 
@@ -56,19 +74,7 @@ def make_registry(path: Path, *, versions: int = 2, network: NetworkConfig = SMA
         name: The model's name.
     """
     windows = real_windows()
-    mean = windows.mean(axis=(0, 2), dtype=np.float64).tolist()
-    deviation = (windows.std(axis=(0, 2), dtype=np.float64) + 1e-6).tolist()
-    features = Normalisation(mean=mean, standard_deviation=deviation, clip=6.0)
-    config = ModelConfig(
-        network=network,
-        feature_schema=SCHEMA_ID,
-        bar_interval_seconds=BAR_INTERVAL,
-        prediction_horizon=4,
-        feature_normalisation=features,
-        target_normalisation=_TARGETS,
-        class_thresholds=(-5e-4, 5e-4),
-        training={"test": {"accuracy": 0.34, "baseline": {"accuracy": 0.36}}, "note": "made by the tests"},
-    )
+    config = make_config(network)
     registry = Registry(path)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # on a busy machine two spend their time waiting for each other
@@ -77,7 +83,7 @@ def make_registry(path: Path, *, versions: int = 2, network: NetworkConfig = SMA
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 model = HybridNetwork(network)
-                model.set_normalisation(features, _TARGETS)
+                model.set_normalisation(config.feature_normalisation, config.target_normalisation)
                 _train(model, torch.from_numpy(windows[::16].copy()))
             registry.save(name, model, config)
     finally:

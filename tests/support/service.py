@@ -54,14 +54,8 @@ def settings_for(registry: Path, **overrides: Any) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def serving(registry: Path, **overrides: Any) -> AsyncIterator[Service]:
-    """Serves on a free loopback port while the context is entered.
-
-    Args:
-        registry: Has a `cnn_lstm`; see `tests.support.registry.make_registry`.
-        **overrides: Settings that win over those of `settings_for`.
-    """
-    settings = settings_for(registry, **overrides)
+async def serving(settings: Settings) -> AsyncIterator[Service]:
+    """Serves on a free loopback port while the context is entered; the registry must have a `cnn_lstm`."""
     health = Health()
     replica = Replica(settings, replica_id=REPLICA_ID, health=health, on_hang=lambda: None)
     limit = settings.transport_max_message_bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
+from weakref import WeakSet
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -53,6 +54,8 @@ class AsyncClient:
         self._options = channel_options(options)
         self._requests = RequestBuilder(default_timeout=default_timeout, metadata=metadata)
         self._channel: grpc.aio.Channel | None = None
+        # grpc.aio looks for calls to cancel among the tasks' frames when it closes, and misses streams.
+        self._streams: WeakSet[Any] = WeakSet()
 
     async def __aenter__(self) -> Self:
         """Gives the client; the connection is made on first use."""
@@ -66,6 +69,8 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Closes the connection; calls in flight are cancelled. A later call opens a new one."""
+        for call in list(self._streams):
+            call.cancel()
         channel, self._channel = self._channel, None
         if channel is not None:
             await channel.close()
@@ -139,7 +144,7 @@ class AsyncClient:
 
         def start() -> Any:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(self._open_channel())
-            return stub.StreamPredict(metadata=self._requests.metadata(options.get("routing_key")))
+            return self._known(stub.StreamPredict(metadata=self._requests.metadata(options.get("routing_key"))))
 
         return answer_items(start, items, lambda item: self._requests.stream_item(item, options))
 
@@ -181,7 +186,7 @@ class AsyncClient:
 
         def start() -> Any:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(self._open_channel())
-            return stub.StreamTicks(metadata=self._requests.metadata(routing_key))
+            return self._known(stub.StreamTicks(metadata=self._requests.metadata(routing_key)))
 
         return AsyncTickStream(start, session, open_timeout=open_timeout)
 
@@ -249,6 +254,10 @@ class AsyncClient:
                 return "SERVICE_UNKNOWN"
             raise
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
+
+    def _known(self, stream: Any) -> Any:
+        self._streams.add(stream)
+        return stream
 
     def _plain(self, timeout: float | None) -> dict[str, Any]:
         """Gives the arguments of a call whose request has no deadline of its own."""

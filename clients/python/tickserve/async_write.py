@@ -17,7 +17,7 @@ async def write_message(call: Any, message: Message) -> None:
     """Sends one message on a grpc.aio stream.
 
     `call.write` would do, were it not that grpc.aio (1.81) overwrites the status which the peer has just sent with
-    `INTERNAL: Internal error from Core` when the stream ends during a write: about one refused stream in eight loses its
+    `INTERNAL: Internal error from Core` when the stream ends during a write: one refused stream in eight lost its
     reason that way. So the write goes below that method, and `call.write` is used where there is nothing below it.
 
     Raises:

@@ -1,7 +1,7 @@
 """`stream_predict` over a real socket: each item ends once, by its id, and errors go to whoever must see them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 import grpc
 import numpy as np
@@ -96,7 +96,7 @@ async def test_leaving_early_cancels_the_stream(service: FakeService) -> None:
     """A caller who has seen enough leaves nothing running, here or there."""
     closed = asyncio.Event()
 
-    async def items() -> AsyncIterator[StreamItem]:
+    async def items() -> AsyncGenerator[StreamItem, None]:
         try:
             while True:
                 yield ITEMS[0]

@@ -104,7 +104,13 @@ def test_a_full_outbox_holds_its_writer_until_there_is_room() -> None:
     """What waits to be sent is bounded, and nothing is lost or reordered."""
     outbox: Outbox[int] = Outbox(2, lambda: -1)
     with ThreadPoolExecutor(1) as pool:
-        writer = pool.submit(lambda: [outbox.put(n) for n in range(100)] and outbox.finish())
+
+        def write() -> None:
+            for number in range(100):
+                outbox.put(number)
+            outbox.finish()
+
+        writer = pool.submit(write)
         sent = []
         for message in outbox:
             sent.append(message)

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def exercise(network: HybridNetwork, windows: NDArray[np.float32]) -> HybridNetw
         loss = loss + torch.nn.functional.cross_entropy(member_logits, labels.repeat_interleave(5))
         loss = loss + torch.nn.functional.mse_loss(outputs.regression_mean, targets)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     return network.eval().requires_grad_(False)
 
@@ -228,7 +229,7 @@ def test_without_openvino(tiny_network: HybridNetwork, monkeypatch: pytest.Monke
     "arguments",
     [{"kind": "tensorrt"}, {"precision": "int8"}, {"threads": 0}, {"kind": "torchscript", "precision": "bf16"}],
 )
-def test_impossible_engines_are_refused(tiny_network: HybridNetwork, arguments: dict[str, object]) -> None:
+def test_impossible_engines_are_refused(tiny_network: HybridNetwork, arguments: dict[str, Any]) -> None:
     """An engine nobody has is an EngineError when it is asked for, not a surprise when it runs."""
     with pytest.raises(EngineError):
         create_engine(loaded(tiny_network), **arguments)
@@ -321,7 +322,7 @@ def leaked(windows: NDArray[np.float32]) -> NDArray[np.float32]:
     ],
 )
 def test_a_broken_engine_fails_parity(
-    tiny_engine: TorchScriptEngine, tiny_network: HybridNetwork, windows: NDArray[np.float32], broken: dict[str, object]
+    tiny_engine: TorchScriptEngine, tiny_network: HybridNetwork, windows: NDArray[np.float32], broken: dict[str, Any]
 ) -> None:
     """An error of twice the tolerance in any output, or answers swapped or mixed within a batch, fail the check."""
     report = check_parity(Broken(tiny_engine, **broken), tiny_network, windows, batch_sizes=(64,))

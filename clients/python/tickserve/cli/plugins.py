@@ -25,8 +25,6 @@ _SERVER_COMMANDS = {
     "serve": "Start the service on this machine.",
     "train": "Train a model and add it to the registry.",
     "env": "Print the environment that `serve run` needs.",
-    "keys": "Add, list and revoke API keys.",
-    "bench": "Measure latency and load.",
     "demo": "Serve, replay real bars, show the predictions, stop.",
 }
 

@@ -90,7 +90,8 @@ def _follow(replay: Replay, *, json: bool) -> bool:
         with Live(get_renderable=screen.render, refresh_per_second=8) as live:
             for event in replay.events():
                 screen.take(event)
-            live.refresh()
+        if not live.console.is_terminal:
+            live.console.line()  # rich ends the last table with a new line on terminals only
     except KeyboardInterrupt:
         return True
     return False

@@ -88,14 +88,16 @@ class PredictionServiceServicer:
 
     def StreamPredict(self, request_iterator, context):
         """Answers windows as they come, each as soon as it is ready, so out of order: match them by `request_id`. A bad item
-        is answered with its error and the stream goes on.
+        is answered with its error and the stream goes on. When the client closes its side, what is in flight is still
+        answered; then the stream ends with OK.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamTicks(self, request_iterator, context):
-        """Takes the ticks of many symbols, keeps their rolling windows on the server and answers each due bar.
+        """Takes the ticks of many symbols, keeps their rolling windows on the server and answers each due bar, each symbol's
+        in order. When the client closes its side, what is due is still answered; then the stream ends with OK.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,10 +47,13 @@ class PredictionServiceStub:
     """
     StreamPredict: _grpc.StreamStreamMultiCallable[_prediction_service_pb2.StreamPredictRequest, _prediction_service_pb2.StreamPredictResponse]
     """Answers windows as they come, each as soon as it is ready, so out of order: match them by `request_id`. A bad item
-    is answered with its error and the stream goes on.
+    is answered with its error and the stream goes on. When the client closes its side, what is in flight is still
+    answered; then the stream ends with OK.
     """
     StreamTicks: _grpc.StreamStreamMultiCallable[_prediction_service_pb2.StreamTicksRequest, _prediction_service_pb2.StreamTicksResponse]
-    """Takes the ticks of many symbols, keeps their rolling windows on the server and answers each due bar."""
+    """Takes the ticks of many symbols, keeps their rolling windows on the server and answers each due bar, each symbol's
+    in order. When the client closes its side, what is due is still answered; then the stream ends with OK.
+    """
 
 @_typing.type_check_only
 class PredictionServiceAsyncStub(PredictionServiceStub):
@@ -71,10 +74,13 @@ class PredictionServiceAsyncStub(PredictionServiceStub):
     """
     StreamPredict: _aio.StreamStreamMultiCallable[_prediction_service_pb2.StreamPredictRequest, _prediction_service_pb2.StreamPredictResponse]  # type: ignore[assignment]
     """Answers windows as they come, each as soon as it is ready, so out of order: match them by `request_id`. A bad item
-    is answered with its error and the stream goes on.
+    is answered with its error and the stream goes on. When the client closes its side, what is in flight is still
+    answered; then the stream ends with OK.
     """
     StreamTicks: _aio.StreamStreamMultiCallable[_prediction_service_pb2.StreamTicksRequest, _prediction_service_pb2.StreamTicksResponse]  # type: ignore[assignment]
-    """Takes the ticks of many symbols, keeps their rolling windows on the server and answers each due bar."""
+    """Takes the ticks of many symbols, keeps their rolling windows on the server and answers each due bar, each symbol's
+    in order. When the client closes its side, what is due is still answered; then the stream ends with OK.
+    """
 
 class PredictionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answers market windows with predictions, before their deadline or not at all.
@@ -110,7 +116,8 @@ class PredictionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_prediction_service_pb2.StreamPredictResponse], _abc.AsyncIterator[_prediction_service_pb2.StreamPredictResponse]]:
         """Answers windows as they come, each as soon as it is ready, so out of order: match them by `request_id`. A bad item
-        is answered with its error and the stream goes on.
+        is answered with its error and the stream goes on. When the client closes its side, what is in flight is still
+        answered; then the stream ends with OK.
         """
 
     @_abc_1.abstractmethod
@@ -119,6 +126,8 @@ class PredictionServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_prediction_service_pb2.StreamTicksRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_prediction_service_pb2.StreamTicksResponse], _abc.AsyncIterator[_prediction_service_pb2.StreamTicksResponse]]:
-        """Takes the ticks of many symbols, keeps their rolling windows on the server and answers each due bar."""
+        """Takes the ticks of many symbols, keeps their rolling windows on the server and answers each due bar, each symbol's
+        in order. When the client closes its side, what is due is still answered; then the stream ends with OK.
+        """
 
 def add_PredictionServiceServicer_to_server(servicer: PredictionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,7 +25,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class OpenStream(_message.Message):
-    """Opens a tick session. Sent once, as the first message; a second is answered with STREAM_ALREADY_OPEN."""
+    """Opens a tick session. Sent once, as the first message; a second is answered with STREAM_ALREADY_OPEN. A refused one is
+    answered with `error` and leaves the stream as it was, so that a mended one may follow.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -156,7 +158,7 @@ class Tick(_message.Message):
     """Names the symbol; it must have been opened, else SYMBOL_NOT_OPEN."""
     sequence: _builtins.int
     """Numbers the symbol's ticks, from 1, each one greater than the last. A number already seen is acknowledged and
-    ignored; a jump is told with `gap`.
+    ignored; a jump is told with `gap`. A refused tick does not use up its number: it may be sent again, mended.
     """
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
@@ -383,7 +385,9 @@ Global___Watermark: _TypeAlias = Watermark  # noqa: Y015
 
 @_typing.final
 class Heartbeat(_message.Message):
-    """Keeps a stream alive through proxies that close silent ones."""
+    """Keeps a stream alive through proxies that close silent ones. The server answers each of the client's; the client need
+    not answer the server's.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
