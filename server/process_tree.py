@@ -38,20 +38,23 @@ def die_with_parent() -> None:
 def descendants(root: int | None = None) -> list[int]:
     """Returns the pids of all living descendants of a process (default: this one), parents before children."""
     children: dict[int, list[int]] = {}
+    dead: set[int] = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 # The name in parentheses may hold spaces; what follows the last parenthesis does not.
                 state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-                if state != "Z":
-                    children.setdefault(int(parent), []).append(int(entry.name))
+                children.setdefault(int(parent), []).append(int(entry.name))
+                # Kept as a link: a child that was read before its parent died still hangs on it.
+                if state == "Z":
+                    dead.add(int(entry.name))
     found: list[int] = []
     waiting = [os.getpid() if root is None else root]
     while waiting:
         below = children.get(waiting.pop(), [])
         found += below
         waiting += below
-    return found
+    return [pid for pid in found if pid not in dead]
 
 
 def end_descendants(*, grace: float) -> list[int]:
@@ -73,10 +76,13 @@ def end_descendants(*, grace: float) -> list[int]:
 
 def _reaped_descendants() -> list[int]:
     """Collects the dead among our children, so that none stays as a zombie, and returns the living."""
+    # Twice before there is none: one whose parent ends and is collected meanwhile may hang on nobody for a moment.
+    # Collected after the look: who dies in between was seen alive, and is looked for again.
+    living = descendants() or descendants()
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    return descendants()
+    return living
 
 
 def _signal(pids: list[int], number: signal.Signals) -> None:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings.exceptions import SettingsError as UnreadableSettingError
 
 from batching import PriorityClass, SchedulerConfig
 
 CONFIG_VARIABLE = "TICKSERVE_CONFIG"
+DEFAULT_FILE = "tickserve.toml"
 _PREFIX = "TICKSERVE_"
 # Variables of the client and of this module that share the prefix.
 _OTHER_VARIABLES = {CONFIG_VARIABLE, "TICKSERVE_TARGET"}
@@ -160,8 +164,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 "max_request_bytes must be below transport_max_message_bytes, else the typed refusal is never sent"
             )
-        if self.default_timeouts.background > self.max_timeout:
-            raise ValueError("default_timeouts.background must not exceed max_timeout; raise max_timeout")
+        for name, timeout in self.default_timeouts:
+            if timeout > self.max_timeout:
+                raise ValueError(f"default_timeouts.{name} must not exceed max_timeout; raise max_timeout")
+        if self.grpc_port == self.http_port:
+            raise ValueError("grpc_port and http_port must differ")
         return self
 
     @classmethod
@@ -175,7 +182,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Returns the sources, strongest first: arguments, environment, file."""
         del dotenv_settings, file_secret_settings
-        file = Path(os.environ.get(CONFIG_VARIABLE, "tickserve.toml"))
+        file = Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE)
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
 
     def effective_engine_threads(self) -> int:
@@ -213,14 +220,26 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}" for item in error.errors()]
         raise SettingsError("Invalid settings: " + "; ".join(lines)) from None
+    except UnreadableSettingError as error:
+        raise SettingsError(f"Invalid settings: {error}; set single keys, as in {_PREFIX}SCHEDULER__...=1.") from None
+    except (TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"{named or DEFAULT_FILE} is not a readable TOML file: {error}.") from None
 
 
 def _refuse_unknown_variables() -> None:
-    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    """Refuses variables that would be ignored; names count in any case, as they do for what reads them."""
+    groups = {f"{_PREFIX}{name}".upper() for name, field in Settings.model_fields.items() if _is_group(field)}
+    known = {f"{_PREFIX}{name}".upper() for name in Settings.model_fields}
     for variable in os.environ:
-        if variable.startswith(_PREFIX) and variable not in _OTHER_VARIABLES:
-            root = variable.split("__", 1)[0]
-            if root not in known:
+        name = variable.upper()
+        if name.startswith(_PREFIX) and name not in _OTHER_VARIABLES:
+            # Keys inside a group are checked by the group itself.
+            root, inside, _ = name.partition("__")
+            if root not in (groups if inside else known):
                 raise SettingsError(
                     f"{variable} is not a setting; `tickserve serve --help` and docs/settings.md list them all."
                 )
+
+
+def _is_group(field: FieldInfo) -> bool:
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)

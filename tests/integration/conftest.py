@@ -27,6 +27,7 @@ class Service:
 
     target: str
     http: str
+    fallback: str
     registry: Path
     process: subprocess.Popen[str]
 
@@ -87,6 +88,7 @@ def serving(env: Mapping[str, str], registry: Path) -> Iterator[Service]:
         yield Service(
             target=f"127.0.0.1:{env['TICKSERVE_GRPC_PORT']}",
             http=f"http://127.0.0.1:{env['TICKSERVE_HTTP_PORT']}",
+            fallback=f"127.0.0.1:{env['RAY_SERVE_FALLBACK_PROXY_GRPC_PORT']}",
             registry=registry,
             process=process,
         )

@@ -1,5 +1,6 @@
 """Laws of a tick session: each tick is applied once, in order, before anything else is asked of it."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -90,7 +91,7 @@ def test_predictions_are_due_at_every_nth_bar(store: WindowStore, model: ServedM
         for event in session.apply(tick(index + 1, bar))
         if isinstance(event, DuePrediction)
     ]
-    assert {later.sequence - earlier.sequence for earlier, later in zip(due, due[1:], strict=False)} == {7}
+    assert {later.sequence - earlier.sequence for earlier, later in itertools.pairwise(due)} == {7}
     assert np.array_equal(due[-1].window, real_windows(200)[due[-1].sequence - NEED])
 
 

@@ -1,0 +1,113 @@
+"""Laws of the deployment, without a running Ray: every method of the contract is there, and a dead replica says so."""
+
+import warnings
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from server.dispatch import Dispatcher
+from server.ingress import METHODS, STREAMED_METHODS
+from server.runtime_env import RuntimeEnvironmentError
+from server.settings import Settings
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Ray's own, at import
+    from server.deployment import HungEngineError, PredictorDeployment
+
+
+class FakeReplica:
+    """A replica that serves or not."""
+
+    def __init__(self, *, serving: bool) -> None:
+        self.serving = serving
+        self.closed = 0
+        self.calls: list[tuple[str, Any, Any]] = []
+        self.dispatcher = self
+
+    def is_serving(self) -> bool:
+        """As told."""
+        return self.serving
+
+    async def close(self) -> None:
+        """Counts."""
+        self.closed += 1
+
+    async def unary(self, name: str, request: Any, context: Any) -> str:
+        """Remembers."""
+        self.calls.append((name, request, context))
+        return name
+
+    async def streamed(self, name: str, requests: Any, context: Any) -> AsyncIterator[str]:
+        """Remembers."""
+        self.calls.append((name, requests, context))
+        yield name
+
+
+class Bare(PredictorDeployment):
+    """A deployment around a fake replica, without Ray Serve's context."""
+
+    def __init__(self, *, serving: bool = True) -> None:
+        self.fake: Any = FakeReplica(serving=serving)
+        self._replica: Any = self.fake
+
+    async def finish(self) -> None:
+        """Ends it as Ray Serve does."""
+        await PredictorDeployment.__del__(self)
+
+    def __del__(self) -> None:  # type: ignore[override]
+        """The real one is a coroutine, which only Ray Serve awaits."""
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    """Settings as they travel."""
+    return Settings().model_dump(mode="json")
+
+
+async def test_a_serving_replica_is_healthy() -> None:
+    """Ray Serve leaves it alone."""
+    await Bare().check_health()
+
+
+async def test_a_dead_replica_asks_to_be_replaced() -> None:
+    """The health check fails when predictions are not answered any more."""
+    with pytest.raises(HungEngineError):
+        await Bare(serving=False).check_health()
+
+
+async def test_the_replica_is_closed_at_the_end() -> None:
+    """What was accepted is finished."""
+    deployment = Bare()
+    await deployment.finish()
+    assert deployment.fake.closed == 1
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+async def test_every_method_of_the_contract_is_served(name: str) -> None:
+    """Under its short name, with the raw bytes and Ray Serve's context handed on."""
+    deployment = Bare()
+    result = getattr(deployment, name)(b"request", "context")
+    answers = [item async for item in result] if name in STREAMED_METHODS else [await result]
+    assert answers == [name]
+    assert deployment.fake.calls == [(name, b"request", "context")]
+
+
+async def test_the_http_side_follows_the_replica() -> None:
+    """Ray Serve gets an ASGI application."""
+    assert callable(Bare().__serve_build_asgi_app__())
+
+
+async def test_no_replica_starts_without_direct_ingress(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything else it looks whether its process has what it needs."""
+    monkeypatch.delenv("RAY_SERVE_ENABLE_HA_PROXY", raising=False)
+    initialise: Any = PredictorDeployment.__init__
+    with pytest.raises(RuntimeEnvironmentError):
+        await initialise(Bare(), settings)
+
+
+def test_the_dispatcher_is_what_is_called() -> None:
+    """The fake has the two functions of the real one."""
+    assert {"unary", "streamed"} <= set(dir(Dispatcher)) & set(dir(FakeReplica))

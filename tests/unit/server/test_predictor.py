@@ -1,0 +1,128 @@
+"""Laws of the predictor: one window in, one answer with its evidence out, and no neighbour's fault."""
+
+import hashlib
+import math
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+
+from batching import Batcher, ExpiredInQueueError, InferenceFailedError, PriorityClass
+from model.outputs import ModelOutputs, OutputRow
+from server.predictor import InputOrigin, InvalidOutputError, PredictionTask, Predictor, Work, run_batch
+from tests.support.fakes import POISON, FakeEngine, served_model
+from tests.support.registry import real_windows
+
+NOW = 100.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _data() -> None:
+    """Reads the bar file before any test."""
+    real_windows()
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    """The engine of the model that answers."""
+    return FakeEngine()
+
+
+@pytest.fixture
+async def predictor() -> AsyncIterator[Predictor]:
+    """A predictor whose clock stands still."""
+    batcher: Batcher[Work, OutputRow | None] = Batcher(run_batch, clock=lambda: NOW, heartbeat_interval=1000.0)
+    await batcher.start()
+    yield Predictor(batcher, replica_id="replica", clock=lambda: NOW)
+    await batcher.close()
+
+
+def task(
+    engine: FakeEngine, *, first: float = 0.0, deadline: float = NOW + 5.0, received_at: float = NOW
+) -> PredictionTask:
+    """Returns a task for a window that begins with the given number."""
+    window = np.zeros((50, 60), np.float32)
+    window[0, 0] = first
+    return PredictionTask(
+        work=Work(window=window, model=served_model(engine)),
+        origin=InputOrigin(),
+        priority=PriorityClass.STANDARD,
+        deadline=deadline,
+        received_at=received_at,
+        caller="",
+        trace_id="",
+    )
+
+
+async def test_an_answer_has_its_evidence(predictor: Predictor, engine: FakeEngine) -> None:
+    """The hash is that of the window's little-endian bytes; times are measured from receipt."""
+    asked = task(engine, first=1.5, received_at=NOW - 2.0)
+    answer = await predictor.predict(asked)
+    assert answer.task is asked
+    assert answer.input_sha256 == hashlib.sha256(asked.work.window.astype("<f4").tobytes()).hexdigest()
+    assert (answer.total_duration, answer.deadline_slack) == (2.0, 5.0)
+    assert (answer.replica_id, answer.out_of_distribution) == ("replica", False)
+    [batch] = engine.batches
+    assert np.array_equal(batch[0], asked.work.window)
+    assert answer.row.class_probabilities.sum() == pytest.approx(1.0)
+
+
+async def test_an_unusual_window_is_marked(predictor: Predictor, engine: FakeEngine) -> None:
+    """The answer says that it deserves less trust."""
+    assert (await predictor.predict(task(engine, first=-101.0))).out_of_distribution
+
+
+async def test_an_expired_task_is_not_computed(predictor: Predictor, engine: FakeEngine) -> None:
+    """A deadline that has passed ends the task before the engine sees it."""
+    with pytest.raises(ExpiredInQueueError):
+        await predictor.predict(task(engine, deadline=NOW - 0.001))
+    assert not engine.batches
+
+
+async def test_a_bad_answer_is_its_own_windows_alone(predictor: Predictor, engine: FakeEngine) -> None:
+    """Of one batch, the window whose answer is not finite fails, and its neighbours are answered."""
+    model = served_model(engine)
+    works = [Work(window=task(engine, first=first).work.window, model=model) for first in (0.0, POISON, 1.0)]
+    rows = run_batch(model.sha256, works)
+    assert [row is None for row in rows] == [False, True, False]
+    with pytest.raises(InvalidOutputError):
+        await predictor.predict(task(engine, first=POISON))
+    await predictor.predict(task(engine))
+
+
+@pytest.mark.parametrize(
+    ("output", "value"),
+    [
+        ("class_probabilities", math.nan),
+        ("class_probabilities", 0.9),
+        ("regression_mean", math.inf),
+        ("regression_standard_deviation", math.nan),
+        ("regression_standard_deviation", -1.0),
+        ("ensemble_class_probabilities", math.nan),
+        ("ensemble_regression_mean", math.nan),
+        ("ensemble_regression_standard_deviation", 0.0),
+        ("ensemble_weights", 0.7),
+        ("features", math.inf),
+    ],
+)
+async def test_no_number_of_an_answer_is_taken_on_trust(predictor: Predictor, output: str, value: float) -> None:
+    """Not finite, not normalised or not positive where it must be: whichever output it is, the answer is withheld."""
+
+    class Broken(FakeEngine):
+        def run(self, windows: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> ModelOutputs:
+            outputs = super().run(windows)
+            spoilt = getattr(outputs, output).copy()
+            spoilt[0, 0] = value
+            return ModelOutputs(**{name: getattr(outputs, name) for name in ModelOutputs.__slots__} | {output: spoilt})
+
+    with pytest.raises(InvalidOutputError):
+        await predictor.predict(task(Broken()))
+
+
+async def test_an_engines_failure_is_a_failed_inference(predictor: Predictor, engine: FakeEngine) -> None:
+    """It ends the batch's members and nothing after them."""
+    engine.error = RuntimeError("boom")
+    with pytest.raises(InferenceFailedError):
+        await predictor.predict(task(engine))
+    engine.error = None
+    await predictor.predict(task(engine))
