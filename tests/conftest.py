@@ -1,9 +1,11 @@
 """What all kinds of tests share: save in integration tests, code of ours that blocks an event loop fails its test."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import grpc
 import pytest
 from blockbuster import blockbuster_ctx
 
@@ -18,6 +20,19 @@ def folder_as_module(folder: Path) -> ModuleType:
     module = ModuleType(folder.name)
     module.__path__ = [f"{folder}/"]
     return module
+
+
+@pytest.fixture(autouse=True, scope="session")
+def grpc_for_asyncio() -> None:
+    """Keeps grpc.aio's poller alive: each time its last channel is gone, it drops a pair of sockets without closing."""
+
+    async def start() -> None:
+        grpc.aio.init_grpc_aio()
+
+    # In a loop of its own: it needs a running one, and must not become, or unset, the current one of other tests.
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(start())
+    loop.close()
 
 
 # Once a module, not once a test: Hypothesis runs a test many times within one fixture, and refuses narrow scopes.

@@ -4,19 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-import grpc
 import pytest
 
 from tests.unit.client.fake_service import FakeService
 from tickserve import AsyncClient, Client
 
 Ask = Callable[..., Awaitable[Any]]
-
-
-@pytest.fixture(autouse=True, scope="session")
-def grpc_for_asyncio() -> None:
-    """Keeps grpc.aio's poller alive: each time its last channel is gone, it drops a pair of sockets without closing."""
-    grpc.aio.init_grpc_aio()
 
 
 @pytest.fixture
