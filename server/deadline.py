@@ -48,3 +48,17 @@ class DeadlinePolicy:
         if rpc_deadline is None and timeout is None:
             candidates.append(received_at + self.default_timeouts[priority])
         return min(candidates)
+
+
+def latest_common_deadline(*, received_at: float, remaining: float | None) -> float | None:
+    """Returns the RPC's deadline, or None, such that it is not past at the client before it is past here.
+
+    gRPC sends a timeout as a number of few digits, rounded up: from one second on, by up to a hundredth of it.
+
+    Args:
+        received_at: Receipt of the RPC, monotonic seconds.
+        remaining: What gRPC says is left of the RPC's time, in seconds; None without a deadline.
+    """
+    if remaining is None:
+        return None
+    return received_at + (remaining if remaining < 1.0 else 0.99 * remaining)

@@ -15,7 +15,13 @@ import grpc
 from google.protobuf import any_pb2, duration_pb2, message
 from google.rpc import error_details_pb2, status_pb2
 
-from batching import ExpiredInExecutionError, ExpiredInQueueError, QueueFullError, SchedulerClosedError
+from batching import (
+    ExpiredInExecutionError,
+    ExpiredInQueueError,
+    InferenceFailedError,
+    QueueFullError,
+    SchedulerClosedError,
+)
 from server.refusal import Reason, Refusal, draining, inference_failed
 
 DOMAIN = "tickserve"
@@ -99,7 +105,9 @@ def explain(error: Exception, *, trace_id: str) -> Refusal:
     refusal = _expected(error)
     if refusal is None:
         trace_id = trace_id or secrets.token_hex(16)
-        logger.error("request failed, trace_id=%s", trace_id, exc_info=error)
+        # A failed batch has many members; the scheduler has logged its cause once.
+        cause = None if isinstance(error, InferenceFailedError) else error
+        logger.error("request failed, trace_id=%s: %s", trace_id, type(error).__name__, exc_info=cause)
         refusal = inference_failed(trace_id)
     return refusal
 

@@ -21,6 +21,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from server.call import Call, current_call
+from server.deadline import latest_common_deadline
 from server.health import Health, process_health
 from tickserve.v1 import model_service_pb2, prediction_service_pb2
 
@@ -162,7 +163,7 @@ def call_from(method: str, context: Context) -> Call:
     return Call(
         method=method,
         received_at=now,
-        rpc_deadline=None if remaining is None else now + remaining,
+        rpc_deadline=latest_common_deadline(received_at=now, remaining=remaining),
         caller=routing_key,
         routing_key=routing_key,
         trace_id=trace_id_from(_text(metadata.get("traceparent"))),

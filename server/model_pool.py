@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,8 @@ Key = tuple[str, int]
 
 logger = logging.getLogger("tickserve")
 
+# Seconds until a version that could not be loaded is tried again: its files may have been mended.
+_RETRY_AFTER = 30.0
 # Batch sizes run before a version answers: engines pay once more for every new shape.
 _WARM_UP_SIZES = (1, 2, 4, 8, 16, 32, 64)
 
@@ -66,15 +69,24 @@ class ModelPool:
         registry: Where versions come from.
         settings: Default model, engine choice and the number of versions to keep.
         on_change: Called on the event loop after the set of loaded versions changed.
+        clock: Monotonic seconds.
     """
 
-    def __init__(self, registry: Registry, settings: Settings, *, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        settings: Settings,
+        *,
+        on_change: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._registry = registry
         self._settings = settings
         self._on_change = on_change
+        self._clock = clock
         self._loaded: OrderedDict[Key, ServedModel] = OrderedDict()
         self._loading: dict[Key, asyncio.Future[ServedModel]] = {}
-        self._failed: set[Key] = set()
+        self._failed: dict[Key, float] = {}
         self._latest: dict[str, int] = {}
         self._default: ServedModel | None = None
         self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model-loader")
@@ -113,7 +125,7 @@ class ModelPool:
         if served is not None:
             self._loaded.move_to_end(key)
             return served
-        if key in self._failed:
+        if self._clock() < self._failed.get(key, 0.0):
             # Made anew each time: an exception that is raised again grows by a traceback.
             raise self._unusable(*key)
         self._start_loading(key)
@@ -149,7 +161,7 @@ class ModelPool:
             return "serving"
         if key in self._loading:
             return "loading"
-        return "failed" if key in self._failed else "available"
+        return "failed" if self._clock() < self._failed.get(key, 0.0) else "available"
 
     def is_default(self, key: Key) -> bool:
         """Tells whether a version answers requests that name no model."""
@@ -185,7 +197,7 @@ class ModelPool:
         error = done.exception()
         if error is not None:
             logger.error("model %s version %d could not be loaded: %s", *key, error)
-            self._failed.add(key)
+            self._failed[key] = self._clock() + _RETRY_AFTER
         else:
             self._loaded[key] = done.result()
             self._evict()

@@ -68,19 +68,38 @@ class SymbolWindow:
             return min(self.need, self._extractor.warmup_bars + self.row_count)
         return self._extractor.bar_count
 
-    def apply_bars(self, bars: Sequence[Bar], *, path: str = "bars[{index}]") -> None:
-        """Applies bars, all or none.
+    def apply_history(self, bars: Sequence[Bar], *, path: str = "bars[{index}]") -> None:
+        """Applies past bars, all or none; those that the window has passed already are left out.
+
+        So a client that comes back may send its history again.
 
         Args:
             bars: Oldest first.
             path: Where a bar lies in the request, for errors.
 
         Raises:
+            Refusal: As `apply_bars`.
+        """
+        newest = self._extractor.last_open_time
+        known = 0
+        while newest is not None and known < len(bars) and bars[known].open_time <= newest:
+            known += 1
+        self.apply_bars(bars[known:], path=path, first=known)
+
+    def apply_bars(self, bars: Sequence[Bar], *, path: str = "bars[{index}]", first: int = 0) -> None:
+        """Applies bars, all or none.
+
+        Args:
+            bars: Oldest first.
+            path: Where a bar lies in the request, for errors.
+            first: Index of the first of the bars in the request.
+
+        Raises:
             Refusal: INVALID_TICK, where a bar is not later than the one before it, or the window is fed with rows.
         """
-        self._check_feed(with_rows=False, field=path.format(index=0))
+        self._check_feed(with_rows=False, field=path.format(index=first))
         newest = self._extractor.last_open_time
-        for index, bar in enumerate(bars):
+        for index, bar in enumerate(bars, first):
             if newest is not None and bar.open_time <= newest:
                 raise Refusal(
                     Reason.INVALID_TICK,

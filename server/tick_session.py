@@ -149,7 +149,7 @@ class TickSession:
                 field="last_sequence",
                 metadata={"have": str(last_sequence), "applied": str(window.last_sequence)},
             )
-        window.apply_bars(bars)
+        window.apply_history(bars)
         window.last_sequence = last_sequence or window.last_sequence
         return [_progress(window)]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from batching import PriorityClass
-from server.deadline import DeadlinePolicy
+from server.deadline import DeadlinePolicy, latest_common_deadline
 
 POLICY = DeadlinePolicy(
     default_timeouts={PriorityClass.REAL_TIME: 0.1, PriorityClass.STANDARD: 1.0, PriorityClass.BACKGROUND: 30.0},
@@ -52,3 +52,18 @@ def test_nobody_gets_more_than_the_maximum(rpc: float | None, timeout: float | N
 def test_an_rpc_that_is_over_has_a_deadline_in_the_past() -> None:
     """What cannot be answered in time any more is late from the start."""
     assert deadline(rpc=0.001) < 0
+
+
+@pytest.mark.parametrize(
+    ("true", "sent"), [(0.05, 0.05), (1.001, 1.01), (9.991, 10.0), (20.01, 20.1), (99.95, 100.0), (150.5, 151.0)]
+)
+def test_a_deadline_that_grpc_rounded_up_is_still_kept(true: float, sent: float) -> None:
+    """GRPC sends timeouts with few digits, rounded up; what is in time here is in time at the client."""
+    deadline = latest_common_deadline(received_at=RECEIVED, remaining=sent)
+    assert deadline is not None
+    assert deadline <= RECEIVED + true + 1e-9
+
+
+def test_no_deadline_stays_none() -> None:
+    """An RPC without a deadline has none."""
+    assert latest_common_deadline(received_at=RECEIVED, remaining=None) is None

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -206,6 +207,19 @@ async def test_a_failed_load_is_remembered(
     assert SECRET in caplog.text
     assert registry.loads.count(("other", 1)) == 1
     assert pool.state(("other", 1)) == "failed"
+
+
+async def test_a_failed_load_is_tried_again_later(
+    pool: ModelPool, registry: FakeRegistry, change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version whose files were mended answers without a restart."""
+    registry.damaged.add(("other", 1))
+    await load(pool, change, "other", 1)
+    registry.damaged.clear()
+    now = time.monotonic()
+    monkeypatch.setattr(pool, "_clock", lambda: now + 31)
+    await load(pool, change, "other", 1)
+    assert (await pool.get("other", 1)).version == 1
 
 
 async def test_no_refusal_is_raised_twice(pool: ModelPool, registry: FakeRegistry, change: Change) -> None:

@@ -82,7 +82,6 @@ def test_set_status_gives_code_words_and_trailer() -> None:
     [
         ValueError(SECRET),
         KeyError(SECRET),
-        InferenceFailedError(SECRET),
         RequestCancelledError(SECRET),
         ExceptionGroup(SECRET, [ValueError(SECRET)]),
         AssertionError(SECRET),
@@ -97,6 +96,16 @@ def test_an_exceptions_text_stays_in_the_log(error: Exception, caplog: pytest.Lo
     assert (refusal.reason, refusal.metadata) == (Reason.INFERENCE_FAILED, {"trace_id": TRACE})
     assert TRACE in caplog.text
     assert SECRET in caplog.text
+
+
+def test_a_failed_batch_is_not_logged_once_a_member(caplog: pytest.LogCaptureFixture) -> None:
+    """The scheduler logs the cause of a failed batch once; a member adds its trace id and no traceback."""
+    with caplog.at_level(logging.ERROR):
+        refusal = errors.explain(InferenceFailedError(SECRET), trace_id=TRACE)
+    assert refusal.reason is Reason.INFERENCE_FAILED
+    [record] = caplog.records
+    assert TRACE in record.getMessage()
+    assert not record.exc_info
 
 
 def test_an_untraced_failure_gets_an_id_of_its_own(caplog: pytest.LogCaptureFixture) -> None:

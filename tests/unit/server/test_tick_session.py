@@ -112,6 +112,16 @@ def test_history_without_sequence_leaves_it(store: WindowStore, model: ServedMod
     assert session.windows["A"].last_sequence == 7
 
 
+def test_history_may_be_sent_again(store: WindowStore, model: ServedModel, bars: tuple[Bar, ...]) -> None:
+    """Bars that the window holds already are passed over; only the newer ones are applied."""
+    session = open_session(store, model)
+    session.apply_history("A", bars[:130], 130)
+    session.apply_history("A", bars[100:150], 150)
+    assert np.array_equal(session.windows["A"].window(), real_windows(200)[150 - NEED])
+    session.apply_history("A", bars[:150], 0)
+    assert np.array_equal(session.windows["A"].window(), real_windows(200)[150 - NEED])
+
+
 @pytest.mark.parametrize(("bad", "sequence"), [("disorder", 200), ("sequence", 99)])
 def test_a_refused_history_leaves_all_as_it_was(
     store: WindowStore, model: ServedModel, bars: tuple[Bar, ...], bad: str, sequence: int

@@ -122,7 +122,9 @@ class BarHistory(_message.Message):
     """
     @_builtins.property
     def bars(self) -> _containers.RepeatedCompositeFieldContainer[Global___Bar]:
-        """Lists the bars, oldest first, none of them older than what the window already holds."""
+        """Lists the bars, oldest first. Those up to the newest that the window holds are passed over, so that a history may be
+        sent again after a break.
+        """
 
     def __init__(
         self,
