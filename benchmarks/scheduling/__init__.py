@@ -1,0 +1,13 @@
+"""A discrete-event simulator that drives the scheduler's own core with a virtual clock, beside three simpler policies.
+
+Layout; each file imports only those before it:
+
+- ``cost_table``, ``engine``: how long a batch takes, from figures measured elsewhere, with noise drawn by seed;
+- ``arrivals``, ``traffic``, ``workload``, ``catalog``: who sends what when;
+- ``ledger``: what became of every request;
+- ``policy``, ``fifo_policy``, ``priority_policy``, ``early_binding_policy``, ``core_policy``: who runs next;
+- ``simulator``: the event loop; ``summary``: the figures of one run;
+- ``experiment``: all policies on all workloads; ``report``, ``plots``: its papers; ``calibration``: model against life.
+
+``python -m benchmarks.scheduling`` runs everything and writes ``report.md``, ``report.json`` and the plots.
+"""
