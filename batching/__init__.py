@@ -12,6 +12,7 @@ Layout, from the inside out; each file imports only those before it:
 from batching.batch_policy import BatchPolicy
 from batching.batcher import Batcher
 from batching.config import SchedulerConfig
+from batching.cost_model import CostEstimate, CostModel
 from batching.engine_slot import RunBatch
 from batching.errors import (
     EngineHungError,
@@ -34,6 +35,8 @@ __all__ = (
     "BatchPolicy",
     "Batcher",
     "Completion",
+    "CostEstimate",
+    "CostModel",
     "EngineHungError",
     "ExpiredInExecutionError",
     "ExpiredInQueueError",
