@@ -2,12 +2,13 @@
 
 Layout; each file imports only those before it:
 
-- ``cost_table``, ``engine``: how long a batch takes, from figures measured elsewhere, with noise drawn by seed;
+- ``cost_table``, ``measured_costs``, ``engine``: how long a batch takes, from figures measured elsewhere, with noise drawn by seed;
 - ``arrivals``, ``traffic``, ``workload``, ``catalog``: who sends what when;
 - ``ledger``: what became of every request;
 - ``policy``, ``fifo_policy``, ``priority_policy``, ``early_binding_policy``, ``core_policy``: who runs next;
 - ``simulator``: the event loop; ``summary``: the figures of one run;
-- ``experiment``: all policies on all workloads; ``report``, ``plots``: its papers; ``calibration``: model against life.
+- ``experiment``: all policies on all workloads; ``sweep``: one setting moved at a time;
+- ``plots``, ``report``: their papers; ``calibration``: the model against life.
 
 ``python -m benchmarks.scheduling`` runs everything and writes ``report.md``, ``report.json`` and the plots.
 """

@@ -2,14 +2,17 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.scheduling.calibration import compare, read_live
 from benchmarks.scheduling.catalog import WORKLOADS
-from benchmarks.scheduling.cost_table import QUIET, SHARED_CORE, CostTable, read_cost_table
+from benchmarks.scheduling.cost_table import QUIET, SHARED_CORE, CostTable
 from benchmarks.scheduling.experiment import Run, Setup, policies, run_all, simulate
+from benchmarks.scheduling.measured_costs import read_table
 from benchmarks.scheduling.plots import draw_all
 from benchmarks.scheduling.report import markdown, write_json
+from benchmarks.scheduling.sweep import SWEEPS, run_sweeps
 
 _FOLDER = Path(__file__).resolve().parent
 _TABLES = {"shared-core": SHARED_CORE, "quiet": QUIET}
@@ -30,13 +33,15 @@ def main(arguments: list[str] | None = None) -> None:
     runs = list(run_all(workloads, list(policies(setup.config)), setup, progress=_tell))
     comparisons = []
     if live is not None:
-        calibrated = Setup(table=live.table or setup.table, requests=requests, seed=options.seed)
+        calibrated = replace(setup, table=live.table or setup.table)
         overload = next(workload for workload in WORKLOADS if workload.name == "live overload")
         comparisons = compare(simulate(overload, "tickserve", calibrated).summary, live)
-    draw_all([run.summary for run in runs], folder / "plots")
-    write_json(folder / "report.json", runs, setup, comparisons)
+    # A sweep compares large effects: a third of the requests will do.
+    points = list(run_sweeps(SWEEPS, workloads, replace(setup, requests=-(-requests // 3)), progress=_tell))
+    draw_all([run.summary for run in runs], points, folder / "plots")
+    write_json(folder / "report.json", runs, points, setup, comparisons)
     command = " ".join(["python -m benchmarks.scheduling", *(sys.argv[1:] if arguments is None else arguments)])
-    text = markdown(runs, workloads, setup, comparisons, command=command)
+    text = markdown(runs, points, workloads, setup, comparisons, command=command)
     (folder / "report.md").write_text(text, encoding="utf-8")
     sys.stdout.write(f"{folder / 'report.md'}\n")
 
@@ -50,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cost-table",
         default="shared-core",
-        help=f"one of {', '.join(_TABLES)}, or a JSON file (benchmarks/scheduling/cost_table.py tells its form)",
+        help=f"one of {', '.join(_TABLES)}, or a JSON file: see benchmarks/scheduling/cost_table.py, measured_costs.py",
     )
     parser.add_argument("--live", type=Path, help="figures of a live overload run, to compare with (JSON)")
     parser.add_argument("--out", type=Path, help="folder of the report")
@@ -58,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _table(name: str) -> CostTable:
-    return _TABLES[name] if name in _TABLES else read_cost_table(Path(name))
+    return _TABLES[name] if name in _TABLES else read_table(Path(name))
 
 
 def _tell(run: Run) -> None:

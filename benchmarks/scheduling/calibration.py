@@ -7,8 +7,8 @@
       "probe_p50_ms": 21.3,             latency at the client of the probes that were answered, late answers included
       "probe_p99_ms": 43.8,
       "probe_goodput": 0.995,           answers within 50 ms over probes sent; refused, expired and unanswered ones miss
-      "costs": {"1": {"count": 12, "p50_ms": 3.1, "p90_ms": 3.4}, "8": {...}},     optional: the engine's durations in
-                                        this run by batch size, as ``benchmarks.load.summary.cost_table`` tells them
+      "costs": {"1": {"count": 12, "p50_ms": 3.1, "p90_ms": 3.4, "p99_ms": 4.0}, "8": {...}},
+                                        optional: the engine's durations in this run, see ``measured_costs``
       "dispatch_ms": 0.3,               optional: see ``cost_table``
       "transport_ms": 1.0               optional: see ``cost_table``
     }
@@ -19,22 +19,15 @@ is the fair question: given this engine, does the model of queue, policy and cli
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
-from benchmarks.scheduling.cost_table import SHARED_CORE, CostTable
+from benchmarks.scheduling.cost_table import CostTable
+from benchmarks.scheduling.measured_costs import table_from_costs
 from benchmarks.scheduling.summary import Summary
 
 #: Agreement that is asked for, as a part of the live figure.
 TOLERANCE = 0.20
-
-#: The 90th percentile of the standard normal distribution.
-_Z90 = 1.2816
-#: A batch size seen fewer times than this tells more about chance than about the engine.
-_LEAST_COUNT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,21 +86,6 @@ def read_live(path: Path) -> LiveRun:
         extras = {name: document.get(f"{name}_ms") for name in ("dispatch", "transport")}
         table = replace(table, **{f"{name}_seconds": ms / 1e3 for name, ms in extras.items() if ms is not None})
     return LiveRun(**{key: float(document[key]) for key in keys}, table=table)
-
-
-def table_from_costs(costs: Mapping[str, Mapping[str, Any]], *, source: str) -> CostTable:
-    """Make a table of what answers told: medians, made monotone in size, and jitter from the spread above them."""
-    seen = {int(size): row for size, row in costs.items() if row["count"] >= _LEAST_COUNT}
-    if not seen:
-        seen = {int(size): row for size, row in costs.items()}
-    sizes = sorted(seen)
-    medians = accumulate((seen[size]["p50_ms"] / 1e3 for size in sizes), max)
-    spreads = [
-        (row["count"], math.log(row["p90_ms"] / row["p50_ms"]) / _Z90) for row in seen.values() if "p90_ms" in row
-    ]
-    weight = sum(count for count, _ in spreads)
-    jitter = sum(count * spread for count, spread in spreads) / weight if weight else SHARED_CORE.jitter
-    return CostTable(source=source, seconds_by_batch_size=dict(zip(sizes, medians, strict=True)), jitter=jitter)
 
 
 def compare(predicted: Summary, live: LiveRun) -> list[Comparison]:

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from benchmarks.scheduling.summary import QUANTILES, TIMELINE_BINS, Summary
+from benchmarks.scheduling.sweep import SweepPoint
 
 #: File and caption of every plot.
 PLOTS = {
@@ -20,6 +21,8 @@ PLOTS = {
     "latency.png": "Latency of the answers there were; the dotted line is the deadline. "
     "A curve that ends below the top stands for requests that got no answer at all.",
     "timeline.png": "Goodput as the run goes by: a trading day, and an engine that is slow for a third of the time.",
+    "tuning.png": "What `max_batch_duration` buys and costs: probes in time, and background throughput, under the live "
+    "overload's traffic. The dotted line is the default.",
     "waste.png": "Engine time spent on requests whose answer came too late for anybody.",
 }
 
@@ -30,8 +33,8 @@ _TICKS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 Table = dict[tuple[str, str], Summary]
 
 
-def draw_all(summaries: Sequence[Summary], folder: Path) -> None:
-    """Draw every plot whose workloads were run."""
+def draw_all(summaries: Sequence[Summary], points: Sequence[SweepPoint], folder: Path) -> None:
+    """Draw every plot; one whose workloads were not run is empty."""
     folder.mkdir(parents=True, exist_ok=True)
     table = {(summary.workload, summary.policy): summary for summary in summaries}
     drawers: dict[str, Callable[[Table, Path], None]] = {
@@ -42,6 +45,7 @@ def draw_all(summaries: Sequence[Summary], folder: Path) -> None:
     }
     for file, draw in drawers.items():
         draw(table, folder / file)
+    _draw_tuning(points, folder / "tuning.png")
 
 
 def _names(table: Table) -> tuple[list[str], list[str]]:
@@ -137,6 +141,24 @@ def _decorate(axes: Axes, title: str, x_label: str) -> None:
     axes.set_xlabel(x_label)
     axes.set_ylim(0, 1.03)
     axes.grid(alpha=0.3)
+
+
+def _draw_tuning(points: Sequence[SweepPoint], path: Path) -> None:
+    points = [point for point in points if point.sweep.field == "max_batch_duration"]
+    _, (left, right) = plt.subplots(1, 2, figsize=(12, 3.4), layout="constrained")
+    seconds = [1e3 * point.sweep.values[point.value] for point in points]
+    probes = [point.summary.streams["probe"].goodput for point in points]
+    background = [point.summary.streams["background"].in_time_per_second for point in points]
+    left.plot(seconds, probes, marker="o", color=_colour("tickserve"))
+    right.plot(seconds, background, marker="o", color=_colour("tickserve"))
+    _decorate(left, "probes answered within 50 ms, part of those sent", "max_batch_duration, ms")
+    _decorate(right, "background answers a second", "max_batch_duration, ms")
+    right.set_ylim(0, 1.1 * max(background, default=1.0))
+    for point, at in zip(points, seconds, strict=True):
+        if point.is_default:
+            left.axvline(at, color="black", linestyle=":")
+            right.axvline(at, color="black", linestyle=":")
+    _save(path, "The longest batch")
 
 
 def _draw_waste(table: Table, path: Path) -> None:

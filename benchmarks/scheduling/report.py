@@ -11,12 +11,15 @@ from benchmarks.scheduling.calibration import Comparison
 from benchmarks.scheduling.experiment import Run, Setup
 from benchmarks.scheduling.plots import PLOTS
 from benchmarks.scheduling.summary import StreamSummary, Summary
+from benchmarks.scheduling.sweep import SweepPoint
 from benchmarks.scheduling.workload import Workload
 
 _MILLION = 1_000_000
 
 
-def write_json(path: Path, runs: Sequence[Run], setup: Setup, comparisons: Sequence[Comparison]) -> None:
+def write_json(
+    path: Path, runs: Sequence[Run], points: Sequence[SweepPoint], setup: Setup, comparisons: Sequence[Comparison]
+) -> None:
     """Write every figure; what was never seen (NaN) becomes null."""
     document = {
         "setup": {
@@ -27,6 +30,9 @@ def write_json(path: Path, runs: Sequence[Run], setup: Setup, comparisons: Seque
             "config": {name: str(value) for name, value in asdict(setup.config).items()},
         },
         "calibration": [{**asdict(item), "error": item.error, "agrees": item.agrees} for item in comparisons],
+        "sweeps": [
+            {"field": point.sweep.field, "value": point.value, "summary": asdict(point.summary)} for point in points
+        ],
         "runs": [asdict(run.summary) for run in runs],
         "wall_seconds": {f"{run.summary.workload} / {run.summary.policy}": round(run.wall_seconds, 2) for run in runs},
     }
@@ -45,6 +51,7 @@ def _plain(value: Any) -> Any:
 
 def markdown(
     runs: Sequence[Run],
+    points: Sequence[SweepPoint],
     workloads: Sequence[Workload],
     setup: Setup,
     comparisons: Sequence[Comparison],
@@ -59,6 +66,7 @@ def markdown(
     lines += ["", "## Plots", ""]
     lines += [f"![{caption}](plots/{file})\n\n{caption}\n" for file, caption in PLOTS.items()]
     lines += _calibration(comparisons)
+    lines += _sweeps(points)
     for workload in workloads:
         lines += _workload(workload, by_workload[workload.name])
     return "\n".join(lines) + "\n"
@@ -123,6 +131,26 @@ def _calibration(comparisons: Sequence[Comparison]) -> Iterator[str]:
         yield "No live run was given (`--live FILE`): the figures are the model's alone."
     for item in comparisons:
         yield f"- {item}"
+    yield ""
+
+
+def _sweeps(points: Sequence[SweepPoint]) -> Iterator[str]:
+    yield "## What one setting does"
+    yield ""
+    yield "One setting of tickserve moved at a time, the others at their defaults; the default is in bold."
+    yield ""
+    yield "| setting | value | workload | stream: goodput, p99 ms, in time/s | worst background wait s | wasted |"
+    yield "|---|---|---|---|---|---|"
+    for point in points:
+        summary = point.summary
+        streams = "; ".join(
+            f"{name}: {_percent(entry.goodput)}, {_milliseconds(entry.p99)}, {entry.in_time_per_second:.1f}"
+            for name, entry in summary.streams.items()
+        )
+        value = f"**{point.value}**" if point.is_default else point.value
+        wait = f"{summary.worst_background_wait:.2f}"
+        figures = (f"`{point.sweep.field}`", value, point.sweep.workload, streams, wait, _percent(summary.wasted))
+        yield f"| {' | '.join(figures)} |"
     yield ""
 
 

@@ -6,13 +6,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from benchmarks.scheduling.calibration import Comparison, compare, read_live, table_from_costs
+from benchmarks.scheduling.calibration import Comparison, compare, read_live
 from benchmarks.scheduling.catalog import WORKLOADS
 from benchmarks.scheduling.cost_table import QUIET, SHARED_CORE, CostTable, read_cost_table
 from benchmarks.scheduling.engine import SimulatedEngine, Slowdown
 from benchmarks.scheduling.experiment import Setup, simulate
+from benchmarks.scheduling.measured_costs import read_table, table_from_costs
 
 LIVE = {"background_per_second": 480.0, "probe_p50_ms": 21.0, "probe_p99_ms": 44.0, "probe_goodput": 0.99}
 
@@ -53,8 +55,11 @@ def test_noise_that_cannot_be_is_refused() -> None:
 
 @pytest.mark.parametrize("table", [SHARED_CORE, QUIET])
 def test_a_table_survives_its_file(table: CostTable, tmp_path: Path) -> None:
-    """What is written is what is read."""
+    """What is written is what is read, and a live run's costs will do, too."""
     assert read_cost_table(written(tmp_path, table.as_dict())) == table
+    assert read_table(written(tmp_path, table.as_dict())) == table
+    costs = {"4": {"count": 9, "p50_ms": 7.0}}
+    assert read_table(written(tmp_path, {**LIVE, "costs": costs})).seconds_by_batch_size == {4: 0.007}
 
 
 def test_a_slowdown_stretches_the_calls_that_begin_in_it() -> None:
@@ -92,6 +97,10 @@ def test_costs_of_the_live_run_become_a_table(tmp_path: Path) -> None:
     assert live.table.jitter == pytest.approx(math.log(1.1) / 1.2816, rel=1e-3)
     assert live.table.dispatch_seconds == pytest.approx(0.0005)
     assert live.table.transport_seconds == pytest.approx(0.002)
+    costs["1"] = {"count": 300, "p50_ms": 3.0, "p90_ms": 3.0, "p99_ms": 10.0}
+    stalled = table_from_costs({"1": costs["1"]}, source="test")
+    durations = [SimulatedEngine(stalled, max_batch_size=1, seed=seed).duration(1, 0.0) for seed in range(3000)]
+    assert np.quantile(durations, 0.99) == pytest.approx(0.010, rel=0.15)  # as many stalls as were seen
     only = table_from_costs({"2": {"count": 1, "p50_ms": 5.0}}, source="test")
     assert only.seconds_by_batch_size == {2: 0.005}
 
