@@ -2,7 +2,8 @@
 
 Layout; each file imports only those before it:
 
-- ``cost_table``, ``measured_costs``, ``engine``: how long a batch takes, from figures measured elsewhere, with noise drawn by seed;
+- ``cost_table``, ``measured_costs``, ``engine``: how long a batch takes: measured elsewhere, noise drawn by
+  seed;
 - ``arrivals``, ``traffic``, ``workload``, ``catalog``: who sends what when;
 - ``ledger``: what became of every request;
 - ``policy``, ``fifo_policy``, ``priority_policy``, ``early_binding_policy``, ``core_policy``: who runs next;

@@ -1,6 +1,6 @@
 """Owns the way from durations measured in a live run to a cost table. Must not know how they were measured.
 
-The live benchmarks write the engine's milliseconds by batch size, as ``benchmarks.load.summary.cost_table`` makes them::
+The live benchmarks write the engine's milliseconds by batch size, as ``benchmarks.load.summary.cost_table`` does::
 
     {"1": {"count": 12, "p50_ms": 3.1, "p90_ms": 3.4, "p99_ms": 4.0}, "8": {...}}
 """
