@@ -7,9 +7,8 @@ The live benchmarks write the engine's milliseconds by batch size, as ``benchmar
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ def table_from_costs(costs: Mapping[str, Mapping[str, Any]], *, source: str) -> 
     if not seen:
         seen = {int(size): row for size, row in costs.items()}
     sizes = sorted(seen)
-    medians = accumulate((seen[size]["p50_ms"] / 1e3 for size in sizes), max)
+    medians = _monotone([(seen[size]["p50_ms"] / 1e3, float(seen[size]["count"])) for size in sizes])
     spreads = [
         (row["count"], math.log(row["p90_ms"] / row["p50_ms"]) / _Z90) for row in seen.values() if "p90_ms" in row
     ]
@@ -46,6 +45,18 @@ def table_from_costs(costs: Mapping[str, Mapping[str, Any]], *, source: str) -> 
     jitter = sum(count * spread for count, spread in spreads) / weight if weight else SHARED_CORE.jitter
     table = CostTable(source=source, seconds_by_batch_size=dict(zip(sizes, medians, strict=True)), jitter=jitter)
     return _with_stalls(table, max(seen.values(), key=lambda row: int(row["count"])))
+
+
+def _monotone(values: Sequence[tuple[float, float]]) -> list[float]:
+    """Return the closest values, by their weights, that do not fall: neighbours that contradict are pooled."""
+    blocks: list[tuple[float, float, int]] = []
+    for value, weight in values:
+        blocks.append((value, weight, 1))
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            (left, left_weight, left_count), (right, right_weight, right_count) = blocks.pop(-2), blocks.pop()
+            total = left_weight + right_weight
+            blocks.append(((left * left_weight + right * right_weight) / total, total, left_count + right_count))
+    return [value for value, _, count in blocks for _ in range(count)]
 
 
 def _with_stalls(table: CostTable, row: Mapping[str, Any]) -> CostTable:

@@ -93,7 +93,7 @@ def test_costs_of_the_live_run_become_a_table(tmp_path: Path) -> None:
     }
     live = read_live(written(tmp_path, {**LIVE, "costs": costs, "dispatch_ms": 0.5, "transport_ms": 2.0}))
     assert live.table is not None
-    assert live.table.seconds_by_batch_size == pytest.approx({1: 0.003, 8: 0.014, 9: 0.014})
+    assert live.table.seconds_by_batch_size == pytest.approx({1: 0.003, 8: 0.01395, 9: 0.01395})
     assert live.table.jitter == pytest.approx(math.log(1.1) / 1.2816, rel=1e-3)
     assert live.table.dispatch_seconds == pytest.approx(0.0005)
     assert live.table.transport_seconds == pytest.approx(0.002)
