@@ -28,6 +28,8 @@ _FIRST_SPREAD = 1.2
 _FIRST_SAMPLES = 5
 _STEP = 0.1
 _CLIP = (0.8, 1.25)
+#: How long a key may go without samples, in seconds, before one request is let in against its estimate.
+PROBE_INTERVAL = 1.0
 #: The most a size may weigh against its neighbours where they contradict.
 _MAX_WEIGHT = 20
 
@@ -69,7 +71,19 @@ class CostCurve:
     the greatest (careful, yet each larger batch that is tried moves the border up).
     """
 
-    __slots__ = ("_due", "_median", "_quantile", "_ratios", "_recent", "_seen_at", "_seconds", "_sizes", "_table", "_upper")
+    __slots__ = (
+        "_due",
+        "_median",
+        "_probed_at",
+        "_quantile",
+        "_ratios",
+        "_recent",
+        "_seconds",
+        "_seen_at",
+        "_sizes",
+        "_table",
+        "_upper",
+    )
 
     def __init__(self, quantile: float) -> None:
         self._upper = quantile
@@ -77,6 +91,7 @@ class CostCurve:
         self._recent: deque[tuple[int, float]] = deque(maxlen=QUANTILE_SAMPLES)
         self._ratios: deque[float] = deque(maxlen=QUANTILE_SAMPLES)
         self._seen_at = float("-inf")
+        self._probed_at = float("-inf")
         self._due = 0  # samples until the curve is drawn again
         self._sizes: list[int] = []
         self._seconds: list[float] = []
@@ -119,6 +134,13 @@ class CostCurve:
         self._due -= 1
         if is_new or self._due <= 0:
             self._draw(now)
+
+    def claim_probe(self, now: float) -> bool:
+        """Tell whether a request may be let in to prove the estimate wrong; at most one in ``PROBE_INTERVAL``."""
+        if now - max(self._seen_at, self._probed_at) < PROBE_INTERVAL:
+            return False
+        self._probed_at = now
+        return True
 
     def set_quantile(self, quantile: float) -> None:
         """Use another upper quantile."""
