@@ -31,6 +31,7 @@ CRASH_SPREAD = 0.005
 TRADED = Stream(name="crash, traded", priority=PriorityClass.REAL_TIME, timeout=0.25, callers=4)
 WATCHED = Stream(name="crash, watched", priority=PriorityClass.STANDARD, timeout=1.0, callers=16)
 
+UNHURRIED = Stream(name="background", priority=PriorityClass.BACKGROUND, timeout=60.0, callers=8)
 FLOOD = Stream(name="flood", priority=PriorityClass.STANDARD, timeout=0.25, callers=1)
 
 
@@ -94,6 +95,14 @@ def flooding_caller(random: np.random.Generator, scale: Scale) -> Traffic:
     return open_loop(random, [*split(random, calm, MIX, SHARES), (FLOOD, flood)])
 
 
+def starved_background(random: np.random.Generator, scale: Scale) -> Traffic:
+    """Return standard requests at a load of 1.5 without pause, and background at 0.05 with a minute to spare."""
+    urgent_count = int(scale.requests * 1.5 / 1.55)
+    urgent = poisson(random, rate=1.5 * scale.capacity, count=urgent_count)
+    patient = poisson(random, rate=0.05 * scale.capacity, count=scale.requests - urgent_count)
+    return open_loop(random, [(STANDARD, urgent), (UNHURRIED, patient)])
+
+
 def _saturated(random: np.random.Generator, scale: Scale, probes_per_second: float) -> Traffic:
     duration = scale.requests / scale.capacity
     probes = poisson(random, rate=PROBES_PER_SECOND, count=max(1, int(probes_per_second * duration)))
@@ -139,6 +148,11 @@ WORKLOADS = (
         name="flooding caller",
         description="load 0.5, and one standard caller that alone sends a load of 2",
         traffic=flooding_caller,
+    ),
+    Workload(
+        name="starved background",
+        description="standard requests at a load of 1.5, background at 0.05 with a minute to spare",
+        traffic=starved_background,
     ),
     Workload(
         name="live overload",

@@ -1,7 +1,7 @@
 """Owns the bridge to the very scheduler that serves: ``batching.Scheduler``. Must not decide anything itself."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from batching import Batch, Completion, Request, Scheduler, SchedulerConfig, SchedulerError, Ticket
 from benchmarks.scheduling.ledger import ANSWERED, Ledger
@@ -15,9 +15,11 @@ class CorePolicy:
     Outcomes are read generically, by the name of the error, so that new refusals of the core appear by themselves.
     """
 
-    def __init__(self, ledger: Ledger, *, config: SchedulerConfig) -> None:
+    def __init__(self, ledger: Ledger, *, config: SchedulerConfig, warm_up: Mapping[int, float] | None = None) -> None:
         self._ledger = ledger
         self._scheduler: Scheduler[int, None] = Scheduler(config)
+        for size, seconds in (warm_up or {}).items():
+            self._scheduler.observe_warm_up(_KEY, size, seconds)
         self._tickets: dict[int, Ticket[int, None]] = {}  # of requests that may be cancelled yet
         self._batch: Batch[int, None] | None = None
         self._callers = [[f"{stream.name} {number}" for number in range(stream.callers)] for stream in ledger.streams]

@@ -50,14 +50,20 @@ class Run:
     wall_seconds: float
 
 
-def policies(config: SchedulerConfig) -> dict[str, PolicyFactory]:
-    """Return the policies that are compared, by name; ours comes last."""
+def policies(config: SchedulerConfig, table: CostTable | None = None) -> dict[str, PolicyFactory]:
+    """Return the policies that are compared, by name; ours comes last.
+
+    Args:
+        config: Of the scheduler; the others take their limits from it.
+        table: If given, what the engine's warm-up has told the scheduler: quiet medians, as a starting replica has.
+    """
+    warm_up = table.seconds_by_batch_size if table is not None else None
     size, queue = config.max_batch_size, config.max_total_queue_size
     return {
         "fifo": lambda ledger: FifoPolicy(ledger, max_batch_size=size, max_queue_size=queue),
         "strict priority": lambda ledger: StrictPriorityPolicy(ledger, max_batch_size=size, max_queue_size=queue),
         "early binding": lambda ledger: EarlyBindingPolicy(ledger, max_batch_size=size, wait=EARLY_WAIT),
-        "tickserve": lambda ledger: CorePolicy(ledger, config=config),
+        "tickserve": lambda ledger: CorePolicy(ledger, config=config, warm_up=warm_up),
     }
 
 
@@ -72,7 +78,7 @@ def simulate(workload: Workload, policy: str, setup: Setup) -> Run:
         table, max_batch_size=size, seed=setup.seed, slowdowns=workload.slowdowns(traffic.duration)
     )
     simulator = Simulator(
-        traffic=traffic, ledger=ledger, policy=policies(setup.config)[policy](ledger), engine=engine, table=table
+        traffic=traffic, ledger=ledger, policy=policies(setup.config, table)[policy](ledger), engine=engine, table=table
     )
     use = simulator.run()
     summary = summarize(ledger, use, policy=policy, workload=workload.name, transport=table.transport_seconds)

@@ -45,14 +45,22 @@ SWEEPS = (
         workload="live overload",
         values={f"{1e3 * seconds:g} ms": seconds for seconds in (0.005, 0.010, 0.015, 0.020, 0.030, 0.060, 0.120)},
     ),
-    Sweep(field="promotion_share", workload="overload", values={str(part): part for part in (0.02, 0.1, 0.2, 0.4)}),
+    Sweep(
+        field="promotion_share",
+        workload="starved background",
+        values={str(part): part for part in (0.02, 0.1, 0.2, 0.4)},
+    ),
     Sweep(
         field="max_wait",
-        workload="overload",
+        workload="starved background",
         values={f"background {seconds:g} s": _background_wait(seconds) for seconds in (0.5, 1.0, 2.0, 4.0)},
     ),
-    Sweep(field="admission", workload="overload", values={"on": True, "off": False}),
-    Sweep(field="cost_quantile", workload="live overload", values={str(part): part for part in (0.5, 0.9, 0.95, 0.99)}),
+    Sweep(field="admission", workload="starved background", values={"on": True, "off": False}),
+    Sweep(
+        field="cost_quantile",
+        workload="starved background",
+        values={str(part): part for part in (0.5, 0.9, 0.95, 0.99)},
+    ),
 )
 
 
