@@ -42,6 +42,13 @@ def snapshot(root: int) -> dict[Thread, float]:
     return used
 
 
+def machine_seconds() -> tuple[float, float]:
+    """Returns the processor seconds that the machine has been busy, and those that its host has kept from it."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    user, nice, system, _idle, _waiting, interrupts, soft, stolen = fields
+    return (user + nice + system + interrupts + soft) / _TICKS, stolen / _TICKS
+
+
 def role_of(command: str) -> str:
     """Returns the part that a process plays, from its command line."""
     return next((role for prefix, role in _ROLES if _is_command(command, prefix)), "ray and launcher")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from google.protobuf.duration_pb2 import Duration
 
 from benchmarks.load import outcome
 from benchmarks.load.answers import fault_of
@@ -162,12 +163,13 @@ class _Sender:
             raise
         ended = time.monotonic()
         ending = self._judge(reply, number=number, latency=ended - due)
-        size, inference = 0, 0.0
+        size, inference, served = 0, 0.0, 0.0
         if reply.prediction is not None:
             execution = reply.prediction.execution
-            size = execution.batch_size
-            inference = execution.inference_duration.seconds + 1e-9 * execution.inference_duration.nanos
-        self.samples.append(Sample(due, sent, ended, ending.outcome, ending.reason, size, inference))
+            size, inference = execution.batch_size, _seconds(execution.inference_duration)
+            if execution.HasField("queue_duration"):
+                served = _seconds(execution.queue_duration) + inference
+        self.samples.append(Sample(due, sent, ended, ending.outcome, ending.reason, size, inference, served))
         return 0.0 if reply.prediction is not None else reply.retry_delay or _RETRY_DELAY
 
     def _judge(self, reply: Reply, *, number: int, latency: float) -> Ending:
@@ -177,6 +179,10 @@ class _Sender:
         expected = self._requests.window_sha256(number) if number % _HASHED_EVERY == 0 else ""
         fault = fault or fault_of(reply.prediction, model=self._plan.model, window_sha256=expected)
         return outcome.of_answer(latency=latency, deadline=self.traffic.deadline, fault=fault)
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + 1e-9 * duration.nanos
 
 
 async def _own_cpu(start: float, end: float) -> float:

@@ -36,11 +36,15 @@ class LoadRun:
         results: Result document of each generator, in the plans' order.
         server_cpu: Processor seconds during the window, by role, of each watched server.
         replica_threads: Name and seconds of the busiest threads of each watched server's replica.
+        machine_cpu: Processor seconds that the whole machine was busy during the window.
+        stolen_cpu: Processor seconds that its host kept from it.
     """
 
     results: list[dict[str, Any]]
     server_cpu: dict[str, dict[str, float]]
     replica_threads: dict[str, list[tuple[str, float]]]
+    machine_cpu: float
+    stolen_cpu: float
 
     def traffic(self, name: str) -> dict[str, Any]:
         """Returns the figures of one kind of traffic, whichever generator sent it."""
@@ -51,6 +55,12 @@ class LoadRun:
     def client_cpu(self) -> float:
         """Processor seconds of all generators during the window."""
         return float(sum(result["client_cpu_seconds"] for result in self.results))
+
+    @property
+    def foreign_cpu(self) -> float:
+        """Processor seconds of everything that is neither a watched server nor a generator."""
+        ours = sum(sum(roles.values()) for roles in self.server_cpu.values()) + self.client_cpu
+        return max(0.0, self.machine_cpu - ours)
 
     @property
     def windows_used(self) -> int:
@@ -80,7 +90,7 @@ def run(plans: Sequence[Plan], *, watch: Mapping[str, int]) -> LoadRun:
         start_at = time.monotonic() + _LEAD
         for generator in generators:
             _tell(generator, repr(start_at))
-        before, after = _watch(watch, start_at + plans[0].warm_up, plans[0].duration)
+        before, after, machine_cpu, stolen_cpu = _watch(watch, start_at + plans[0].warm_up, plans[0].duration)
         limit = max(traffic.rpc_timeout for plan in plans for traffic in plan.traffic) + _GRACE
         results = [_collect(generator, limit) for generator in generators]
     finally:
@@ -90,6 +100,8 @@ def run(plans: Sequence[Plan], *, watch: Mapping[str, int]) -> LoadRun:
         results=results,
         server_cpu={name: cpu.by_role(before[name], after[name]) for name in watch},
         replica_threads={name: cpu.busiest(before[name], after[name], role="replica") for name in watch},
+        machine_cpu=machine_cpu,
+        stolen_cpu=stolen_cpu,
     )
 
 
@@ -116,11 +128,14 @@ def _await_ready(generator: subprocess.Popen[str]) -> None:
 Snapshots = dict[str, dict[cpu.Thread, float]]
 
 
-def _watch(roots: Mapping[str, int], start: float, duration: float) -> tuple[Snapshots, Snapshots]:
+def _watch(roots: Mapping[str, int], start: float, duration: float) -> tuple[Snapshots, Snapshots, float, float]:
     time.sleep(max(0.0, start - time.monotonic()))
+    busy, stolen = cpu.machine_seconds()
     before = {name: cpu.snapshot(pid) for name, pid in roots.items()}
     time.sleep(max(0.0, start + duration - time.monotonic()))
-    return before, {name: cpu.snapshot(pid) for name, pid in roots.items()}
+    after = {name: cpu.snapshot(pid) for name, pid in roots.items()}
+    busy_after, stolen_after = cpu.machine_seconds()
+    return before, after, busy_after - busy, stolen_after - stolen
 
 
 def _collect(generator: subprocess.Popen[str], limit: float) -> dict[str, Any]:

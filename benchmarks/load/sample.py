@@ -18,6 +18,7 @@ class Sample(NamedTuple):
         reason: More about it; may be empty.
         batch_size: Members of its batch, as the answer says; 0 where it does not.
         inference: Seconds the engine took, as the answer says.
+        served: Seconds from receipt to the engine's end, as the answer says; 0 where it does not.
     """
 
     scheduled: float
@@ -27,3 +28,4 @@ class Sample(NamedTuple):
     reason: str = ""
     batch_size: int = 0
     inference: float = 0.0
+    served: float = 0.0

@@ -61,6 +61,7 @@ def summarise(samples: Sequence[Sample], *, start: float, duration: float, is_op
     sent = [sample for sample in inside if sample.outcome is not Outcome.CANCELLED]
     answered = [sample for sample in sent if sample.outcome in (Outcome.IN_TIME, Outcome.LATE)]
     latencies = [1e3 * (sample.ended - sample.scheduled) for sample in answered]
+    told = [sample for sample in answered if sample.served > 0]
     in_time = sum(sample.outcome is Outcome.IN_TIME for sample in sent)
     return {
         "sent": len(sent),
@@ -79,19 +80,25 @@ def summarise(samples: Sequence[Sample], *, start: float, duration: float, is_op
         "histogram_ms": histogram(latencies),
         "latencies_ms": [round(value, 3) for value in latencies],
         "per_second": _per_second(sent, start=start, duration=duration, is_open=is_open),
-        "costs": cost_table(sent),
+        # Client to queue and answer to client together.
+        "transport_ms": percentiles([1e3 * (sample.ended - sample.sent - sample.served) for sample in told]),
+        "batches": batches_of(sent),
     }
 
 
-def cost_table(samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
-    """Returns the engine's seconds per batch size, as the answers told them: count, median, p90 and p99 in ms.
+def batches_of(samples: Sequence[Sample]) -> list[tuple[int, float]]:
+    """Returns size and engine milliseconds of every batch that answered any of the samples.
 
     All members of a batch tell the same duration, to the nanosecond; so equal pairs are one batch.
     """
-    batches = {(sample.batch_size, sample.inference) for sample in samples if sample.batch_size > 0}
+    return sorted({(sample.batch_size, 1e3 * sample.inference) for sample in samples if sample.batch_size > 0})
+
+
+def cost_table(batches: Sequence[tuple[int, float]]) -> dict[str, dict[str, float]]:
+    """Returns the engine's cost per batch size: count, median, p90 and p99 in ms."""
     by_size: dict[int, list[float]] = {}
-    for size, inference in batches:
-        by_size.setdefault(size, []).append(1e3 * inference)
+    for size, milliseconds in batches:
+        by_size.setdefault(size, []).append(milliseconds)
     return {str(size): describe_costs(by_size[size]) for size in sorted(by_size)}
 
 

@@ -15,6 +15,7 @@ from model.registry import Registry
 from model.torchscript_engine import trace_network
 
 _WINDOWS = 256
+_BARS = Path(__file__).resolve().parent.parent.parent / "data" / "eurusd_1h.csv"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +37,13 @@ class Material:
     model: ExpectedModel
 
 
-def prepare(folder: Path, *, registry: Path, name: str, bars: Path) -> Material:
+def prepare(folder: Path, *, registry: Path, name: str) -> Material:
     """Writes the TorchScript file and the windows of a run into `folder`.
 
     Args:
         folder: Exists; the caller removes it.
         registry: Has at least one version of the model.
         name: The model's name.
-        bars: CSV file of real bars.
 
     Raises:
         model.errors.ModelError: There is no such model, or it is damaged.
@@ -53,7 +53,7 @@ def prepare(folder: Path, *, registry: Path, name: str, bars: Path) -> Material:
         warnings.filterwarnings("ignore", message=r"`torch\.jit\..*` is deprecated", category=DeprecationWarning)
         frozen = torch.jit.freeze(trace_network(loaded.network))
         torch.jit.save(frozen, str(folder / "model.pt"))
-    np.save(folder / "windows.npy", load_windows(bars, limit=_WINDOWS))
+    np.save(folder / "windows.npy", load_windows(_BARS, limit=_WINDOWS))
     return Material(
         registry=registry.absolute(),
         script=folder / "model.pt",

@@ -1,14 +1,11 @@
-"""A server under measurement, in a process of its own: start, wait until it answers, pause, stop.
-
-Pausing stops every process of a server (SIGSTOP), so that servers which wait for their turn cost the two cores
-nothing; they go on where they were.
-"""
+"""A server under measurement, in a process of its own: start, wait until it answers, stop; nothing is left behind."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from server.process_tree import descendants
 
@@ -36,6 +34,7 @@ class Target:
         title: In reports, in words.
         command: Prints a line with `ready` when it answers, ends on SIGTERM and leaves nothing behind.
         environment: Of the command.
+        folder: Where the command runs: no checkout, which Python would import from, and no settings file.
         address: Where it answers gRPC.
     """
 
@@ -43,6 +42,7 @@ class Target:
     title: str
     command: Sequence[str]
     environment: Mapping[str, str]
+    folder: Path
     address: str
 
 
@@ -52,19 +52,6 @@ class Server:
 
     target: Target
     pid: int
-
-    def pause(self) -> None:
-        """Stops all its processes until `resume`, parents first, so that none starts another unseen."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Lets them go on."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        for pid in [self.pid, *descendants(self.pid)]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
 
 
 @contextmanager
@@ -78,6 +65,7 @@ def running(target: Target) -> Iterator[Server]:
         process = subprocess.Popen(
             list(target.command),
             env=dict(target.environment),
+            cwd=target.folder,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -93,7 +81,7 @@ def running(target: Target) -> Iterator[Server]:
                 time.sleep(0.2)
             yield server
         finally:
-            _stop(server, process)
+            _stop(process)
 
 
 def free_ports(count: int) -> list[int]:
@@ -105,14 +93,29 @@ def free_ports(count: int) -> list[int]:
         return [int(probe.getsockname()[1]) for probe in probes]
 
 
+def free_range(count: int) -> int:
+    """Returns the first of `count` successive ports that nobody listens on now; below those that the system hands out.
+
+    Raises:
+        TargetError: There is no such range.
+    """
+    starts = list(range(20_000, 32_000 - count, count))
+    random.shuffle(starts)  # two servers that start at once must not find the same
+    for first in starts:
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+    raise TargetError(f"no {count} successive ports are free")
+
+
 def _written(descriptor: int) -> str:
     size = os.fstat(descriptor).st_size
     # pread: the child writes at the shared offset, which must stay at the end.
     return os.pread(descriptor, size, 0).decode(errors="replace")
 
 
-def _stop(server: Server, process: subprocess.Popen[str]) -> None:
-    server.resume()
+def _stop(process: subprocess.Popen[str]) -> None:
     family = descendants(process.pid)
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
