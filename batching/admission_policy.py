@@ -8,7 +8,9 @@ end at
 
 where n is how many of its own and higher classes wait, itself included: one quantile for the batch it is in, which
 later arrivals may fill up, and medians for what goes before. It is careful by less than one batch, from the second on:
-which keeps a full batch waiting all the same, so nothing idles for it. Lower classes count as nothing, since they are
+which keeps a full batch waiting all the same, so nothing idles for it. If the first in order has too little slack for
+such a batch, that batch will shrink to it (law 6) and leave the newcomer for the next one, so the time until that
+deadline is added. Lower classes count as nothing, since they are
 batched with it only as far as its slack allows (law 6). A newcomer is refused if it would end after its deadline, or if
 with it one already admitted of its own class and round would, that would not without it: each behind it moves one place
 back. (Higher classes are before it. A later *round* holds what callers sent beyond their share: that was admitted on
@@ -43,6 +45,7 @@ class Outlook:
         batch: The current batch limit B.
         higher: How many requests of higher classes wait.
         own: Those of its own class.
+        earliest: The deadline of the first in order of its own and higher classes.
         other_keys: How many batches of other keys are at least needed before.
         parallel: How many batches run at once, less what promoted requests claim of it.
     """
@@ -52,6 +55,7 @@ class Outlook:
     batch: int
     higher: int
     own: DeadlineIndex
+    earliest: float = math.inf
     other_keys: int = 0
     parallel: float = 1.0
 
@@ -64,8 +68,12 @@ class AdmissionPolicy:
 
     def completion(self, place: int, together: int, curve: CostCurve, outlook: Outlook) -> float:
         """Return when the request at a place ends, if ``together`` of its own and higher classes wait."""
-        start = self._first_batch(together, curve, outlook)
-        return start if place < outlook.batch else start + place * self._work(curve, outlook)
+        size = min(outlook.batch, together)
+        begins = self._begins(curve, outlook)
+        end = begins + curve.quantile(size)
+        if place and outlook.earliest < begins + curve.median(size):
+            end += max(0.0, outlook.earliest - begins)  # the first batch shrinks, and leaves this one out
+        return end if place < outlook.batch else end + place * _work(curve, outlook)
 
     def refusal(self, round_: int, deadline: float, curve: CostCurve, outlook: Outlook) -> tuple[float, float] | None:
         """Return the predicted completion and a retry delay for a newcomer that must be refused, or None."""
@@ -75,25 +83,32 @@ class AdmissionPolicy:
         completion = self.completion(place, together, curve, outlook)
         if completion > deadline:
             return completion, max(LEAST_RETRY_DELAY, completion - deadline)
-        if own.size and own.makes_late(
+        begins = self._begins(curve, outlook)
+        start = begins + curve.quantile(min(outlook.batch, together))
+        work = _work(curve, outlook)
+        # Whoever is behind it in its round is due no earlier than it: often that alone settles the matter.
+        if deadline < start + together * work and own.makes_late(
             round_,
             deadline,
             first=outlook.higher,
             batch=outlook.batch,
-            start=self._first_batch(together, curve, outlook),
-            start_before=self._first_batch(together - 1, curve, outlook),
-            work=self._work(curve, outlook),
+            start=start,
+            start_before=begins + curve.quantile(min(outlook.batch, together - 1)),
+            work=work,
         ):
             return completion, max(LEAST_RETRY_DELAY, curve.median(outlook.batch))
         return None
 
-    def _first_batch(self, together: int, curve: CostCurve, outlook: Outlook) -> float:
-        others = outlook.other_keys * curve.median(1) / outlook.parallel
-        own = curve.quantile(min(outlook.batch, together))
-        return outlook.now + outlook.free_in + others + own + self.completion_margin
+    def _begins(self, curve: CostCurve, outlook: Outlook) -> float:
+        """Return when the first batch begins, later by the margin that is kept after it."""
+        begins = outlook.now + outlook.free_in + self.completion_margin
+        if outlook.other_keys:
+            begins += outlook.other_keys * curve.median(1) / outlook.parallel
+        return begins
 
-    def _work(self, curve: CostCurve, outlook: Outlook) -> float:
-        return curve.median(outlook.batch) / outlook.batch / outlook.parallel
+
+def _work(curve: CostCurve, outlook: Outlook) -> float:
+    return curve.median(outlook.batch) / (outlook.batch * outlook.parallel)
 
 
 def remaining(curve: CostCurve, size: int, elapsed: float) -> float:

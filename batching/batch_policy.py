@@ -40,12 +40,14 @@ class BatchPolicy:
     arrival to deadline, so that no request expires because it was held back.
 
     Law 6, bounded blocking: candidates join in order while the median of the batch's duration is within
-    ``max_batch_duration``, which bounds how long the next urgent arrival waits, and its upper quantile within the slack
-    of every member: a deadline is a promise, the batch size a preference. A candidate that would not be in time in a
-    batch of that size is skipped, at most ``LOOK_AHEAD`` of them. The first that can be in time is always taken, so a
-    batch has at least one member while a feasible request is a candidate. Feasible means that the *median* of a batch
-    of one is within the slack: by the quantile, a machine that suddenly slowed would starve everybody whose slack is
-    short, and nothing would be learned. A *probe* (law 8) is always feasible.
+    ``max_batch_duration``, which bounds how long the next urgent arrival waits, and within the slack of every member. A
+    candidate that would not be in time in a batch of that size is skipped, at most ``LOOK_AHEAD`` of them. The first
+    that can be in time at all is always taken, so a batch has at least one member while a feasible request is a
+    candidate. Feasible means that the median of a batch of one is within the slack; a *probe* (law 8) always is.
+
+    Why the median and not the upper quantile: the quantile's margin was taken at admission, and is there to be used up
+    by what did not go as predicted. To demand it again here would shrink batches whenever something slips, make those
+    behind late in turn, and on a machine that suddenly slowed starve everybody whose slack is short.
 
     With ``adaptive`` off, or for a key that was never measured, only ``max_batch_size`` bounds a batch.
     """
@@ -88,7 +90,7 @@ class BatchPolicy:
         members = selection.members
         limit = self.limit(curve)
         shortest = curve.median(1)
-        grown = curve.quantile(1)  # of the batch with one member more
+        grown = curve.median(1)  # of the batch with one member more
         least_slack = math.inf
         skipped = 0
         for ticket in candidates:
@@ -103,7 +105,7 @@ class BatchPolicy:
                 continue
             members.append(ticket)
             least_slack = min(least_slack, slack)
-            grown = curve.quantile(len(members) + 1)
+            grown = curve.median(len(members) + 1)
             if len(members) >= limit or grown > least_slack:
                 break
         return selection

@@ -55,6 +55,12 @@ class ClassQueue:
                     self.index.add((ticket.round, ticket.deadline, ticket.sequence))
 
     @property
+    def entries(self) -> int:
+        """How many entries all structures hold, tombstones included."""
+        indexed = self.index.size + self.index.blocks if self.index is not None else 0
+        return sum(map(len, self._lanes.values())) + len(self.arrivals) + len(self._fair_share) + indexed
+
+    @property
     def keys(self) -> int:
         """How many keys wait."""
         return len(self._lanes)

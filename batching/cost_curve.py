@@ -46,15 +46,18 @@ class _Size:
         self.seen_at = float("-inf")
         self.first: list[float] = []
 
-    def learn(self, seconds: float, now: float) -> None:
+    def learn(self, seconds: float, now: float) -> float:
+        """Learn from a sample; return by what factor this moved it, 1 while it is still being found."""
         self.samples += 1
         self.seen_at = now
         if self.warm is None and self.samples <= _FIRST_SAMPLES:
             self.first.append(seconds)
             self.seconds = sorted(self.first)[(len(self.first) - 1) // 2]
-            return
+            return 1.0
         low, high = _CLIP
-        self.seconds *= 1.0 + _STEP * (min(max(seconds / self.seconds, low), high) - 1.0)
+        factor = 1.0 + _STEP * (min(max(seconds / self.seconds, low), high) - 1.0)
+        self.seconds *= factor
+        return factor
 
     def decayed(self, now: float) -> float:
         """Return the seconds, drawn towards the warm-up value by the time without samples."""
@@ -72,6 +75,7 @@ class CostCurve:
     """
 
     __slots__ = (
+        "_counts",
         "_due",
         "_median",
         "_probed_at",
@@ -89,6 +93,7 @@ class CostCurve:
         self._upper = quantile
         self._table: dict[int, _Size] = {}
         self._recent: deque[tuple[int, float]] = deque(maxlen=QUANTILE_SAMPLES)
+        self._counts: dict[int, int] = {}  # of the sizes in recent
         self._ratios: deque[float] = deque(maxlen=QUANTILE_SAMPLES)
         self._seen_at = float("-inf")
         self._probed_at = float("-inf")
@@ -122,7 +127,13 @@ class CostCurve:
     def observe(self, size: int, seconds: float, now: float) -> None:
         """Learn from a batch that took ``seconds``."""
         self._seen_at = now
-        self._recent.append((size, seconds))
+        recent, counts = self._recent, self._counts
+        if len(recent) == QUANTILE_SAMPLES:
+            counts[recent[0][0]] -= 1
+            if not counts[recent[0][0]]:
+                del counts[recent[0][0]]
+        recent.append((size, seconds))
+        counts[size] = counts.get(size, 0) + 1
         entry = self._table.get(size)
         is_new = entry is None
         expected = self._at(size) or seconds
@@ -130,7 +141,7 @@ class CostCurve:
         self._measure_speed()
         if entry is None:
             entry = self._table[size] = _Size(seconds / self._median, None)
-        entry.learn(seconds / self._median, now)
+        self._keep_level(entry.learn(seconds / self._median, now))
         self._due -= 1
         if is_new or self._due <= 0:
             self._draw(now)
@@ -153,6 +164,7 @@ class CostCurve:
         self._table = {n: e for n, e in self._table.items() if e.warm is not None or e.seen_at >= forget_before}
         if self._seen_at < forget_before:
             self._recent.clear()
+            self._counts.clear()
         self._draw(now)
 
     def median(self, size: int) -> float:
@@ -211,7 +223,8 @@ class CostCurve:
                 last[2] += count
         self._sizes = sizes
         self._seconds = [value for value, _, count in blocks for _ in range(int(count))]
-        self._due = len(sizes) // 8  # so that drawing costs little a sample, however many sizes there are
+        # Drawing is dear and the curve slow to change; only the first samples cannot wait.
+        self._due = 8 if len(self._recent) >= MEDIAN_SAMPLES else 1
         self._ratios = deque(
             (seconds / expected for size, seconds in self._recent if (expected := self._at(size))),
             maxlen=QUANTILE_SAMPLES,
@@ -220,6 +233,16 @@ class CostCurve:
         if (weight := _weight(now - self._seen_at)) < 1.0:
             self._median **= weight
             self._quantile = max(self._median, _FIRST_SPREAD ** (1.0 - weight) * self._quantile**weight)
+
+    def _keep_level(self, factor: float) -> None:
+        """Let a size that moved change the curve's shape only, not its level, which is the speed's to tell.
+
+        Otherwise the two would drift apart, one up and one down, and with them the sizes that are not measured now.
+        """
+        if factor != 1.0:
+            for size, count in self._counts.items():
+                if (entry := self._table.get(size)) is not None:
+                    entry.seconds *= 1.0 - (factor - 1.0) * count / len(self._recent)
 
     def _measure_speed(self) -> None:
         ratios = self._ratios

@@ -38,6 +38,11 @@ class DeadlineIndex:
         """How many blocks there are."""
         return len(self._blocks)
 
+    @property
+    def first_deadline(self) -> float:
+        """The deadline of the first in order; ``inf`` if there is none."""
+        return self._starts[0][1] if self._starts else math.inf
+
     def add(self, key: Key) -> None:
         """Add an entry, which must be new."""
         self.size += 1

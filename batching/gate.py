@@ -3,6 +3,7 @@
 Laws 8 and 10: see ``admission_policy`` and ``scheduler``.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -82,9 +83,13 @@ class Gate:
 
     def _outlook(self, priority: PriorityClass, batch_key: str, curve: CostCurve, now: float) -> Outlook:
         higher = other_keys = 0
+        earliest = math.inf
         for queue in self._queue.up_to(priority):
-            higher += queue.size
-            other_keys += queue.keys - (queue.count(batch_key) > 0)
+            if queue.size:
+                higher += queue.size
+                other_keys += queue.keys - (queue.count(batch_key) > 0)
+                if queue.index is not None and (first := queue.index.first_deadline) < earliest:
+                    earliest = first
         own = self._queue.of_class(priority)
         assert own.index is not None  # kept whenever admission is on
         rest = 0.0
@@ -96,6 +101,7 @@ class Gate:
             batch=self._batch_policy.limit(curve),
             higher=higher - own.size,
             own=own.index,
+            earliest=earliest,
             other_keys=other_keys,
             parallel=self._slots * (1.0 - self._queue.promotion.share),
         )

@@ -50,6 +50,10 @@ class Promotion:
         self.promoted = 0
         self.configure(0.1, 1)
 
+    def __len__(self) -> int:
+        """Return the number of entries kept, tombstones included."""
+        return len(self._entries)
+
     def configure(self, share: float, capacity: int) -> None:
         """Use another share and size; who is promoted stays so."""
         self._share = share

@@ -31,6 +31,11 @@ class RequestQueue:
         # Insertion order is order of urgency.
         self._classes = {priority: ClassQueue(quantum) for priority in sorted(PriorityClass)}
 
+    @property
+    def entries(self) -> int:
+        """How many entries all structures hold, tombstones included."""
+        return len(self.promotion) + sum(queue.entries for queue in self._classes.values())
+
     def configure(self, quantum: int, *, tracked: bool) -> None:
         """Change how many places a caller has in one round, and whether the index for admission is kept."""
         for queue in self._classes.values():

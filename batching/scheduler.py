@@ -89,6 +89,11 @@ class Scheduler(Generic[P, R]):
         """Whether ``take_ended`` would return anything."""
         return self._ledger.any_ended
 
+    @property
+    def entries(self) -> int:
+        """How many entries its structures hold, tombstones included: bounded by what lives (law 10)."""
+        return self._queue.entries + len(self._ledger.expiry) + len(self._shared) + len(self._running)
+
     def observe_warm_up(self, batch_key: str, size: int, seconds: float) -> None:
         """Tell what a batch took before service: what predictions start from and decay to (law 7)."""
         self._costs.observe_warm_up(batch_key, size, seconds)
