@@ -1,7 +1,7 @@
 """Runs the comparison: interleaved rounds (A B C A B C ...) of every server, with and without real-time probes.
 
-Each server is started anew for its part of each round, and stopped after it: one server at a time has the machine, as it
-would have its own in production. The alternatives were tried and lose:
+Each server is started anew for its part of each round, and stopped after it: one server at a time has the machine, as
+it would have its own in production. The alternatives were tried and lose:
 
 - Started once and left idle, each costs 8.5 % of a core (measured): raylet, controller and agents poll.
 - Started once and paused between rounds (SIGSTOP), they cost nothing, and stock and a lone tickserve go on as before

@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.figures import Spread, ratio, spread
 from benchmarks.load.summary import cost_table, histogram, percentiles
 from benchmarks.peers import catalogue
-
-Spread = dict[str, float | None]
 
 
 def summarise(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,19 +30,6 @@ def summarise(raw: Mapping[str, Any]) -> dict[str, Any]:
     if shipped and stock:
         document["goals"] = _goals(shipped, stock, document["ratios"][catalogue.AS_SHIPPED])
     return document
-
-
-def spread(values: Iterable[float | None]) -> Spread:
-    """Returns median, least and greatest of the values that there are; all None if there are none."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return {"median": None, "min": None, "max": None}
-    return {"median": statistics.median(known), "min": min(known), "max": max(known)}
-
-
-def ratio(value: float | None, other: float | None) -> float | None:
-    """Returns `value / other`, or None where either is missing or the other is zero."""
-    return value / other if value is not None and other else None
 
 
 def _target(title: str, rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
