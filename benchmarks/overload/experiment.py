@@ -106,7 +106,13 @@ def measure(
         "rounds": rounds,
         "titles": titles,
         "settings": dataclasses.asdict(length)
-        | {"callers": CALLERS, "probe_rate": PROBE_RATE, "deadline": DEADLINE, "threads": threads},
+        | {
+            "callers": CALLERS,
+            "probe_rate": PROBE_RATE,
+            "deadline": DEADLINE,
+            "threads": threads,
+            "cores": os.cpu_count() or 1,
+        },
     }
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from benchmarks.markdown import number, percent, spread, table
 
 _LEAST_BATCHES = 5
+# A share of the machine that others may use before figures are not to be relied on.
+_QUIET = 0.05
 
 
 def write(document: Mapping[str, Any], *, plot: str) -> str:
@@ -34,6 +36,8 @@ def _lines(document: Mapping[str, Any], plot: str) -> Iterator[str]:
     yield ""
     yield f"Made by `{document['command']}`; the figures are in `results.json`."
     yield ""
+    yield _disturbance(document)
+    yield ""
     yield from _goals(document)
     yield from _probes(targets, document.get("ratios", {}))
     yield from _background(targets, document.get("ratios", {}))
@@ -44,6 +48,17 @@ def _lines(document: Mapping[str, Any], plot: str) -> Iterator[str]:
     yield from _rounds(targets)
     yield from _costs(targets)
     yield from _machine(document, targets)
+
+
+def _disturbance(document: Mapping[str, Any]) -> str:
+    """Returns how much of the machine others used meanwhile, and a warning where that was much."""
+    settings, targets = document["settings"], document["targets"]
+    capacity = settings["rounds"] * 2 * settings["duration"] * settings["cores"]
+    shares = {figures["title"]: figures["foreign_cpu"] / capacity for figures in targets.values()}
+    told = ", ".join(f"{percent(share)} while {title} was measured" for title, share in shares.items())
+    if max(shares.values()) > _QUIET:
+        return f"**Disturbed: other work on the machine took {told}. Measure again on a quiet machine.**"
+    return f"Other work on the machine took {told}."
 
 
 def _goals(document: Mapping[str, Any]) -> Iterator[str]:
