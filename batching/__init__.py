@@ -2,23 +2,31 @@
 
 Layout, from the inside out; each file imports only those before it:
 
-- ``priority``, ``errors``, ``request``, ``config``, ``statistics``: values that cross the border; ``retry_hint``;
+- ``priority``, ``errors``, ``request``, ``config``, ``statistics``: values that cross the border;
+- ``cost_curve``, ``cost_model``: what a batch takes, learned while serving;
 - ``fair_share``, ``ticket``, ``ticket_heap``: the record of a request, its place among callers, a heap that forgets;
-- ``request_queue`` (who is next), ``expiry`` (who is late), ``batch_policy`` (who goes together);
-- ``scheduler``: the synchronous core; no clock, no threads, no asyncio;
+- ``arrivals``, ``deadline_index``, ``class_queue``, ``promotion``, ``request_queue``: who is next, who has waited long;
+- ``expiry``, ``ledger``: who is late, and how every request ends; ``shared_executions``: who ends together;
+- ``batch_policy``, ``chooser``: who goes together; ``admission_policy``, ``gate``: who comes in;
+- ``snapshot``, ``scheduler``: the synchronous core; no clock, no threads, no asyncio;
 - ``engine_slot``, ``alarm``, ``batcher``: the asyncio shell around it.
 """
 
+from batching.admission_policy import AdmissionPolicy
 from batching.batch_policy import BatchPolicy
 from batching.batcher import Batcher
 from batching.config import SchedulerConfig
+from batching.cost_model import CostEstimate, CostModel
 from batching.engine_slot import RunBatch
 from batching.errors import (
+    DisplacedError,
     EngineHungError,
     ExpiredInExecutionError,
     ExpiredInQueueError,
     InferenceFailedError,
+    PredictedDeadlineMissError,
     QueueFullError,
+    RefusedError,
     RequestCancelledError,
     SchedulerClosedError,
     SchedulerError,
@@ -30,16 +38,22 @@ from batching.statistics import Statistics
 from batching.ticket import Batch, Ticket, TicketState
 
 __all__ = (
+    "AdmissionPolicy",
     "Batch",
     "BatchPolicy",
     "Batcher",
     "Completion",
+    "CostEstimate",
+    "CostModel",
+    "DisplacedError",
     "EngineHungError",
     "ExpiredInExecutionError",
     "ExpiredInQueueError",
     "InferenceFailedError",
+    "PredictedDeadlineMissError",
     "PriorityClass",
     "QueueFullError",
+    "RefusedError",
     "Request",
     "RequestCancelledError",
     "RunBatch",

@@ -68,7 +68,7 @@ class Batcher(Generic[P, R]):
         if slots < 1:
             raise ValueError(f"slots is {slots}; give a whole number of at least 1")
         self._run_batch = run_batch
-        self._scheduler: Scheduler[P, R] = Scheduler(config or SchedulerConfig())
+        self._scheduler: Scheduler[P, R] = Scheduler(config or SchedulerConfig(), slots=slots)
         self._clock = clock
         self._slot_count = slots
         self._on_hang = on_hang
@@ -129,7 +129,7 @@ class Batcher(Generic[P, R]):
         self._waiters[ticket] = future
         self._alarm.arm(request.deadline)
         # Not now but in the next turn of the loop, so that whoever arrives in this one shares the batch.
-        if not self._pass_due and (self._idle or ticket.outcome is not None):
+        if not self._pass_due and (self._idle or self._scheduler.any_ended):
             self._pass_due = True
             self._loop.call_soon(self._pass)
         try:
@@ -144,6 +144,10 @@ class Batcher(Generic[P, R]):
         self._scheduler.reconfigure(config)
         if self._state is _State.OPEN:
             self._pass()
+
+    def observe_warm_up(self, batch_key: str, size: int, seconds: float) -> None:
+        """Tell what a batch took while the engine was warmed up: predictions start from it (law 7)."""
+        self._scheduler.observe_warm_up(batch_key, size, seconds)
 
     def statistics(self) -> Statistics:
         """Return an immutable snapshot."""
@@ -219,7 +223,7 @@ class Batcher(Generic[P, R]):
         if self._guard("fail", partial(self._scheduler.fail, batch, error, self._clock())):
             return
         # The core itself is broken: its members' callers must still not wait for ever.
-        for ticket in batch.tickets:
+        for ticket in batch.members():
             self._settle(ticket, InferenceFailedError("the scheduler failed to end the request"))
 
     def _check_hang(self) -> None:

@@ -3,7 +3,10 @@
 ::
 
     SchedulerError                    every refusal or failure a request can end with
-    ├── QueueFullError                refused at arrival: a limit is reached           (retry_after, s)
+    ├── RefusedError                  overload; worth trying again                     (retry_after, s)
+    │   ├── QueueFullError            refused at arrival: a limit is reached
+    │   ├── PredictedDeadlineMissError  refused at arrival: it, or one admitted before, would be late
+    │   └── DisplacedError            made room in a full queue for one of a higher class
     ├── ExpiredInQueueError           its deadline passed before a slot was free       (waited, s)
     ├── ExpiredInExecutionError       its deadline passed while the engine ran it      (waited, s)
     ├── InferenceFailedError          the engine, or the scheduler itself, failed      (reason: for logs only)
@@ -21,15 +24,47 @@ class SchedulerError(Exception):
     """Root of all that a request can end with instead of a result."""
 
 
-class QueueFullError(SchedulerError):
-    """Refused at arrival because a queue limit is reached; worth trying again after ``retry_after`` seconds."""
+class RefusedError(SchedulerError):
+    """Not served for lack of capacity; worth trying again after ``retry_after`` seconds."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__(retry_after)
         self.retry_after = retry_after
 
     def __str__(self) -> str:
+        return f"no capacity, retry after {self.retry_after:.3f} s"
+
+
+class QueueFullError(RefusedError):
+    """Refused at arrival because a queue limit is reached."""
+
+    def __str__(self) -> str:
         return f"queue full, retry after {self.retry_after:.3f} s"
+
+
+class PredictedDeadlineMissError(RefusedError):
+    """Refused at arrival because of a deadline that would be missed: its own, or one already promised to another.
+
+    ``predicted_completion`` is when it would have ended, in seconds after its arrival.
+    """
+
+    def __init__(self, predicted_completion: float, retry_after: float) -> None:
+        super().__init__(retry_after)
+        self.args = (predicted_completion, retry_after)
+        self.predicted_completion = predicted_completion
+
+    def __str__(self) -> str:
+        return (
+            f"would take {self.predicted_completion:.3f} s, which its deadline or one already admitted does not allow; "
+            f"retry after {self.retry_after:.3f} s"
+        )
+
+
+class DisplacedError(RefusedError):
+    """Gave its place in a full queue to a request of a higher class."""
+
+    def __str__(self) -> str:
+        return f"displaced by a higher class, retry after {self.retry_after:.3f} s"
 
 
 class ExpiredInQueueError(SchedulerError):

@@ -85,6 +85,19 @@ class FairShare:
         share.used += 1
         return share.round, share
 
+    def preview(self, caller: str) -> int:
+        """Return the round that the caller's next request would get."""
+        share = self._callers.get(caller)
+        current = self.current_round
+        if share is None:
+            return current
+        freed = share.freed
+        while freed and freed[0] < current:
+            heappop(freed)
+        if freed:
+            return freed[0]
+        return max(current, share.round + (share.used >= self.quantum))
+
     def release(self, share: CallerShare, round_: int) -> None:
         """Take back the place of a request that died while it waited."""
         share.waiting -= 1

@@ -20,6 +20,8 @@ class Request(Generic[P]):
         batch_key: Only requests of equal keys share a batch (the model's sha256).
         caller: The identity among which a class is shared fairly.
         payload: What the engine gets; never looked at here.
+        share_key: Requests of equal ``batch_key`` and ``share_key`` are identical work: while one waits or runs, the
+            others join it instead of being executed again (law 12). None never shares.
     """
 
     priority: PriorityClass
@@ -27,6 +29,7 @@ class Request(Generic[P]):
     batch_key: str
     caller: str
     payload: P
+    share_key: str | None = None
 
     def __post_init__(self) -> None:
         if self.deadline != self.deadline:  # NaN compares false with everything and would corrupt every heap

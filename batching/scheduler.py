@@ -4,38 +4,35 @@ Must not know asyncio, threads, timers or a clock of its own: time is handed in 
 that a simulator can drive the very same code. Whoever drives it calls ``take_ended`` after each call; outcomes come as
 a list, not by callback, so that no foreign code runs while the state is half changed.
 
-Law 1, exactly once: every submitted request ends once, in ``_end``, which nothing else does and which never undoes.
+Law 1, exactly once: every submitted request is refused, or ends once in the ``ledger``.
 Law 2, late binding: ``choose`` binds requests to a batch when it is called, which is when a slot is free, and a batch
 holds one key, that of the first request in order.
-Law 3, work-conserving: ``choose`` returns a batch whenever something waits, unless the policy holds it back.
+Law 3, work-conserving: ``choose`` returns a batch whenever a feasible request waits, unless the policy holds it back.
 Law 9, expiry: nothing expired or cancelled is ever in a chosen batch; a deadline that has come counts before any
 other ending that arrives at the same moment or later.
-Law 10, bounded memory: a request beyond its class's or the total limit is refused with ``QueueFullError``.
+Law 10, bounded memory: a request beyond its class's or the total limit is refused with ``QueueFullError``, unless the
+total is reached and it displaces the newest, not promoted, of the lowest class below its own.
 Law 11, isolation: a failure ends the members of its own batch only, each with an exception object of its own.
+The others are kept by ``request_queue`` (4, 5), ``batch_policy`` (3, 6), ``cost_model`` (7), ``admission_policy`` (8)
+and ``shared_executions`` (12).
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Generic
+from collections.abc import Sequence
+from typing import Generic
 
 from batching.batch_policy import BatchPolicy
+from batching.chooser import Choice, Chooser
 from batching.config import SchedulerConfig
-from batching.errors import (
-    ExpiredInExecutionError,
-    ExpiredInQueueError,
-    InferenceFailedError,
-    QueueFullError,
-    RequestCancelledError,
-    SchedulerClosedError,
-    SchedulerError,
-    member_failure,
-)
-from batching.expiry import ExpiryQueue
-from batching.priority import PriorityClass
-from batching.request import Completion, P, R, Request
+from batching.cost_model import CostModel
+from batching.errors import InferenceFailedError, PredictedDeadlineMissError, QueueFullError
+from batching.gate import Gate
+from batching.ledger import Ledger
+from batching.request import P, R, Request
 from batching.request_queue import RequestQueue
-from batching.retry_hint import RetryHint
-from batching.statistics import Counters, Statistics
-from batching.ticket import Batch, Ticket, TicketState
+from batching.shared_executions import MAX_MEMBERS, SharedExecutions
+from batching.snapshot import snapshot
+from batching.statistics import Statistics
+from batching.ticket import Batch, SharedTicket, Ticket, TicketState
 
 _QUEUED = TicketState.QUEUED
 _RUNNING = TicketState.RUNNING
@@ -43,24 +40,34 @@ _ENDED = TicketState.ENDED
 
 
 class Scheduler(Generic[P, R]):
-    """Queues requests, chooses batches and ends every request exactly once."""
+    """Queues requests, chooses batches and ends every request exactly once.
 
-    def __init__(self, config: SchedulerConfig) -> None:
+    Args:
+        config: See ``SchedulerConfig``.
+        slots: How many batches whoever drives it runs at once.
+        costs: What is known of batch durations; by default nothing is.
+    """
+
+    def __init__(self, config: SchedulerConfig, *, slots: int = 1, costs: CostModel | None = None) -> None:
         self._queue = RequestQueue(config.fairness_quantum)
-        self._expiry = ExpiryQueue()
-        self._counters = Counters()
+        self._ledger: Ledger[P, R] = Ledger()
+        self._shared = SharedExecutions(self._queue)
+        self._costs = costs or CostModel(quantile=config.cost_quantile)
+        self._chooser = Chooser(self._queue, self._costs)
         self._running: set[Batch[P, R]] = set()
-        self._in_flight = 0
         self._sequence = 0
-        self._ended: list[Ticket[P, R]] = []
-        self._retry_hint = RetryHint()
+        self._gate = Gate(self._queue, self._costs, self._running, slots)
         self.reconfigure(config)
 
     def reconfigure(self, config: SchedulerConfig) -> None:
         """Use other settings from now on; what waits is kept even where a limit has become smaller."""
         self._config = config
-        self._policy = BatchPolicy(max_batch_size=config.max_batch_size, max_queue_delay=config.max_queue_delay)
-        self._queue.set_quantum(config.fairness_quantum)
+        self._policy = BatchPolicy.of(config)
+        self._queue.configure(config.fairness_quantum, tracked=config.admission)
+        self._queue.promotion.configure(config.promotion_share, config.max_promoted)
+        self._costs.set_quantile(config.cost_quantile)
+        self._chooser.configure(self._policy, config.max_wait)
+        self._gate.configure(config, self._policy)
 
     @property
     def config(self) -> SchedulerConfig:
@@ -69,13 +76,27 @@ class Scheduler(Generic[P, R]):
 
     @property
     def queued(self) -> int:
-        """How many requests wait."""
+        """How many executions wait; requests that share one count once."""
         return self._queue.size
 
     @property
     def in_flight(self) -> int:
         """How many requests are in the engine and have not ended."""
-        return self._in_flight
+        return self._ledger.in_flight
+
+    @property
+    def any_ended(self) -> bool:
+        """Whether ``take_ended`` would return anything."""
+        return self._ledger.any_ended
+
+    @property
+    def entries(self) -> int:
+        """How many entries its structures hold, tombstones included: bounded by what lives (law 10)."""
+        return self._queue.entries + len(self._ledger.expiry) + len(self._shared) + len(self._running)
+
+    def observe_warm_up(self, batch_key: str, size: int, seconds: float) -> None:
+        """Tell what a batch took before service: what predictions start from and decay to (law 7)."""
+        self._costs.observe_warm_up(batch_key, size, seconds)
 
     def submit(self, request: Request[P], now: float) -> Ticket[P, R]:
         """Take a request in.
@@ -84,20 +105,38 @@ class Scheduler(Generic[P, R]):
             Its ticket; already ended if its deadline has come.
 
         Raises:
-            QueueFullError: A limit is reached.
+            QueueFullError: A limit is reached, and nothing can be displaced.
+            PredictedDeadlineMissError: It, or one admitted before, would be late.
         """
-        self._counters.submitted += 1
-        if self._is_full(request.priority):
-            self.expire(now)  # the dead must not keep the living out
-            if self._is_full(request.priority):
-                self._counters.refused_queue_full += 1
-                raise QueueFullError(self._retry_hint.delay(self._queue.size / self._config.max_batch_size))
+        ledger, shared = self._ledger, self._shared
+        ledger.counters.submitted += 1
+        self._costs.decay(now)
+        victim = self._make_room(request, now)
         self._sequence += 1
         ticket: Ticket[P, R] = Ticket(request, self._sequence, now)
-        self._queue.push(ticket)
-        self._expiry.add(ticket)
-        if ticket.deadline <= now:
-            self._expire_one(ticket, now)
+        if request.deadline <= now:
+            ledger.admit(ticket)
+            ledger.expire(ticket, now)
+            return ticket
+        carrier = shared.find(request)
+        if self._gate.is_idle:
+            ticket.probe = True
+        elif (refusal := self._gate.refusal(request, carrier, now)) is not None:
+            if not self._gate.claim_probe(request.batch_key, now):
+                ledger.counters.refused_predicted_miss += 1
+                raise PredictedDeadlineMissError(*refusal)
+            ticket.probe = True
+        if victim is not None:
+            self._displace(victim)
+            carrier = shared.find(request)  # it may have been the victim
+        ledger.admit(ticket)
+        if carrier is not None:
+            ledger.counters.shared += 1
+            if carrier.state == _RUNNING:
+                ledger.start(ticket, now)
+            shared.join(carrier, ticket)
+        else:
+            shared.enter(ticket)
         return ticket
 
     def choose(self, now: float) -> Batch[P, R] | None:
@@ -106,76 +145,54 @@ class Scheduler(Generic[P, R]):
         Whoever gets the batch must report it back with ``complete`` or ``fail``.
         """
         self.expire(now)
-        key = self._ready_key(now)
-        if key is None:
+        self._costs.decay(now)
+        choice = self._choose(now)
+        if choice is None:
             return None
-        drawn: list[Ticket[P, R]] = []
-        try:
-            chosen = self._policy.fill(self._draw(key, drawn))
-        except Exception as error:
-            # The drawn are out of the queue: they end here rather than be lost, and the next call starts clean.
-            for ticket in drawn:
-                ticket.state = _RUNNING
-                self._in_flight += 1
-                self._counters.failed += 1
-                self._end(ticket, member_failure(error))
-            raise
-        for ticket in chosen:
-            ticket.state = _RUNNING
-            ticket.chosen_at = now
-        batch: Batch[P, R] = Batch(key, chosen, now)
+        batch: Batch[P, R] = Batch(choice.batch_key, choice.members, now)
+        for entry in batch.tickets:
+            entry.chosen_at = now
+            if isinstance(entry, SharedTicket):
+                for ticket in entry.members():
+                    self._ledger.start(ticket, now)
+            else:
+                self._ledger.start(entry, now)
         self._running.add(batch)
-        self._in_flight += len(chosen)
-        self._counters.batches += 1
+        self._ledger.counters.batches += 1
         return batch
 
     def complete(
         self, batch: Batch[P, R], results: Sequence[R], now: float, *, inference_duration: float | None = None
     ) -> None:
-        """Take a batch's results, one per member in order, and end its members.
+        """Take a batch's results, one per entry in order, and end its members.
 
         A wrong number of results fails the whole batch. A batch ends once; what is reported about it afterwards is
         ignored, since a hung engine may answer yet.
         """
-        if not self._finish(batch, now):
+        if not self._finish(batch):
             return
-        size = len(batch.tickets)
+        size = len(batch)
         if len(results) != size:
-            self._fail_members(
-                batch, InferenceFailedError(f"the engine returned {len(results)} results for {size} requests"), now
-            )
+            error = InferenceFailedError(f"the engine returned {len(results)} results for {size} requests")
+            self._fail_members(batch, error, now)
             return
-        chosen_at = batch.chosen_at
-        duration = now - chosen_at if inference_duration is None else inference_duration
-        for ticket, result in zip(batch.tickets, results, strict=True):
-            if ticket.state != _RUNNING:
-                continue
-            if ticket.deadline <= now:
-                self._expire_one(ticket, now)
-                continue
-            self._counters.completed += 1
-            self._end(
-                ticket,
-                Completion(
-                    result=result,
-                    queue_duration=chosen_at - ticket.enqueued_at,
-                    inference_duration=duration,
-                    batch_size=size,
-                    effective_priority=ticket.priority,
-                    enqueued_at=ticket.enqueued_at,
-                    chosen_at=chosen_at,
-                    completed_at=now,
-                ),
-            )
+        # Not the engine's own time: what callers wait for includes the way to its thread and back.
+        self._costs.observe(batch.batch_key, size, now - batch.chosen_at, now)
+        duration = now - batch.chosen_at if inference_duration is None else inference_duration
+        for entry, result in zip(batch.tickets, results, strict=True):
+            for ticket in entry.members():
+                if ticket.state == _RUNNING:
+                    self._ledger.complete(ticket, result, now=now, duration=duration, size=size)
+                    self._shared.left(ticket, was_queued=False)
 
     def fail(self, batch: Batch[P, R], error: BaseException, now: float) -> None:
         """End a batch's unfinished members with ``InferenceFailedError``, or a copy of ``error`` if it is one."""
-        self._finish(batch, now)
+        self._finish(batch)
         self._fail_members(batch, error, now)  # even if it is finished: a fault of ours may have stopped half-way
 
     def expire(self, now: float) -> None:
         """End every request, waiting or running, whose deadline has come."""
-        while (ticket := self._expiry.first_due(now)) is not None:
+        while (ticket := self._ledger.expiry.first_due(now)) is not None:
             self._expire_one(ticket, now)
 
     def cancel(self, ticket: Ticket[P, R], now: float) -> bool:
@@ -186,114 +203,101 @@ class Scheduler(Generic[P, R]):
         """
         if ticket.state == _ENDED:
             return False
-        if ticket.deadline <= now:
-            self._expire_one(ticket, now)
-        else:
-            self._counters.cancelled += 1
-            self._end(ticket, RequestCancelledError())
+        was_queued = ticket.state == _QUEUED
+        self._ledger.cancel(ticket, now)
+        self._shared.left(ticket, was_queued=was_queued)
         return True
 
     def close_queue(self, now: float) -> None:
         """End all that wait with ``SchedulerClosedError``; what runs may finish."""
         self.expire(now)
-        for ticket in list(self._queue):
-            self._counters.closed += 1
-            self._end(ticket, SchedulerClosedError("closed while the request waited"))
+        for entry in list(self._queue):
+            for ticket in self._shared.dismiss(entry):
+                self._ledger.close(ticket)
 
     def next_deadline(self) -> float | None:
         """Return when ``expire`` next has something to do, or None."""
-        return self._expiry.next_deadline()
+        return self._ledger.expiry.next_deadline()
 
     def next_wakeup(self, now: float) -> float | None:
         """Return from when on ``choose`` will return what it holds back now, or None if nothing waits."""
-        moments = (self._policy.release_at(self._queue.tickets(key)) for key in self._queue.waiting_keys())
-        earliest = min(moments, default=None)
-        return None if earliest is None else max(earliest, now)
+        return self._chooser.next_wakeup(now)
 
     def take_ended(self) -> list[Ticket[P, R]]:
         """Return the tickets that have ended since the last call, in order of ending, each exactly once (law 1)."""
-        ended = self._ended
-        if ended:
-            self._ended = []
-        return ended
+        return self._ledger.take_ended()
 
     def statistics(self, now: float) -> Statistics:
         """Return an immutable snapshot."""
-        counters = self._counters
-        oldest = {priority: self._queue.oldest(priority) for priority in PriorityClass}
-        return Statistics(
-            queue_size={priority: self._queue.class_size(priority) for priority in PriorityClass},
-            oldest_age={p: 0.0 if ticket is None else now - ticket.enqueued_at for p, ticket in oldest.items()},
-            in_flight=self._in_flight,
+        return snapshot(
+            self._queue,
+            self._ledger,
+            self._costs,
             running_batches=len(self._running),
-            submitted=counters.submitted,
-            completed=counters.completed,
-            failed=counters.failed,
-            expired_in_queue=counters.expired_in_queue,
-            expired_in_execution=counters.expired_in_execution,
-            cancelled=counters.cancelled,
-            refused_queue_full=counters.refused_queue_full,
-            closed=counters.closed,
-            batches=counters.batches,
+            limit=self._policy.limit,
+            now=now,
         )
 
-    def _is_full(self, priority: PriorityClass) -> bool:
-        config = self._config
-        return (
-            self._queue.size >= config.max_total_queue_size
-            or self._queue.class_size(priority) >= config.max_queue_size[priority]
-        )
+    def _choose(self, now: float) -> Choice | None:
+        """Return the next batch, and end those on the way to it that came too near to their deadlines."""
+        while True:
+            try:
+                choice = self._chooser.choose(now)
+            except Exception as error:
+                # Those in hand end here rather than be in the way of the next call, too.
+                for entry in self._chooser.in_hand:
+                    for ticket in self._shared.dismiss(entry):
+                        self._ledger.fail(ticket, error, now)
+                raise
+            if choice is None:
+                return None
+            for entry in choice.hopeless:
+                # Of those that share an execution only the most urgent is lost; the others may wait on.
+                self._expire_one(min(entry.members(), key=lambda ticket: ticket.deadline), now)
+            if choice.members:
+                return choice
 
-    def _ready_key(self, now: float) -> str | None:
-        """Return the first key in order whose requests may go now."""
-        if self._policy.max_queue_delay <= 0.0:
-            return self._queue.first_key()
-        for key in self._queue.waiting_keys():
-            full = self._queue.count(key) >= self._policy.max_batch_size
-            if full or self._policy.release_at(self._queue.tickets(key)) <= now:
-                return key
-        return None
+    def _make_room(self, request: Request[P], now: float) -> Ticket[P, R] | None:
+        """Return who must be displaced for a request, None if there is room, or refuse it (law 10)."""
+        gate, waiting = self._gate, self._ledger.waiting
+        carrier = self._shared.find(request)
+        crowded = carrier is not None and carrier.shared.joined.live >= MAX_MEMBERS
+        if not crowded and not gate.is_full(request.priority, waiting):
+            return None
+        self.expire(now)  # the dead must not keep the living out
+        carrier = self._shared.find(request)
+        crowded = carrier is not None and carrier.shared.joined.live >= MAX_MEMBERS
+        if not crowded and not gate.is_full(request.priority, waiting):
+            return None
+        victim: Ticket[P, R] | None = None
+        if not crowded and not gate.class_is_full(request.priority, waiting):
+            victim = self._queue.displaceable(request.priority)
+        if victim is None:
+            self._ledger.counters.refused_queue_full += 1
+            raise QueueFullError(gate.retry_delay(request.batch_key))
+        return victim
 
-    def _draw(self, key: str, drawn: list[Ticket[P, R]]) -> Iterator[Ticket[Any, Any]]:
-        """Take tickets of a key out of the queue, in order, as the policy asks for them."""
-        while (ticket := self._queue.pop(key)) is not None:
-            drawn.append(ticket)
-            yield ticket
+    def _displace(self, victim: Ticket[P, R]) -> None:
+        retry_after = self._gate.retry_delay(victim.request.batch_key)
+        for ticket in self._shared.dismiss(victim):
+            self._ledger.displace(ticket, retry_after)
 
-    def _finish(self, batch: Batch[P, R], now: float) -> bool:
+    def _finish(self, batch: Batch[P, R]) -> bool:
         if batch not in self._running:
             return False
         self._running.remove(batch)
-        self._retry_hint.observe(now - batch.chosen_at)
+        for entry in batch.tickets:
+            if isinstance(entry, SharedTicket):
+                self._shared.finished(entry)
         return True
 
     def _fail_members(self, batch: Batch[P, R], error: BaseException, now: float) -> None:
-        for ticket in batch.tickets:
-            if ticket.state != _RUNNING:
-                continue
-            if ticket.deadline <= now:
-                self._expire_one(ticket, now)
-                continue
-            self._counters.failed += 1
-            self._end(ticket, member_failure(error))
+        for ticket in list(batch.members()):
+            if ticket.state == _RUNNING:
+                self._ledger.fail(ticket, error, now)
+                self._shared.left(ticket, was_queued=False)
 
     def _expire_one(self, ticket: Ticket[P, R], now: float) -> None:
-        waited = now - ticket.enqueued_at
-        if ticket.state == _QUEUED:
-            self._counters.expired_in_queue += 1
-            self._end(ticket, ExpiredInQueueError(waited))
-        else:
-            self._counters.expired_in_execution += 1
-            self._end(ticket, ExpiredInExecutionError(waited))
-
-    def _end(self, ticket: Ticket[P, R], outcome: Completion[R] | SchedulerError) -> None:
-        """End a live ticket: the one place where that happens (law 1)."""
         was_queued = ticket.state == _QUEUED
-        ticket.state = _ENDED
-        ticket.outcome = outcome
-        self._expiry.ended(ticket)
-        if was_queued:
-            self._queue.remove(ticket)
-        else:
-            self._in_flight -= 1
-        self._ended.append(ticket)
+        self._ledger.expire(ticket, now)
+        self._shared.left(ticket, was_queued=was_queued)

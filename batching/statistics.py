@@ -1,9 +1,14 @@
 """Owns the counters and the snapshot shown outside. Must not know how anything is decided."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from batching.cost_model import CostEstimate
 from batching.priority import PriorityClass
+
+
+def _by_class() -> dict[PriorityClass, int]:
+    return dict.fromkeys(PriorityClass, 0)
 
 
 @dataclass(slots=True)
@@ -21,8 +26,13 @@ class Counters:
     expired_in_execution: int = 0
     cancelled: int = 0
     refused_queue_full: int = 0
+    refused_predicted_miss: int = 0
+    displaced: int = 0
     closed: int = 0
     batches: int = 0
+    shared: int = 0
+    in_time: dict[PriorityClass, int] = field(default_factory=_by_class)
+    late: dict[PriorityClass, int] = field(default_factory=_by_class)
 
     @property
     def ended(self) -> int:
@@ -34,6 +44,8 @@ class Counters:
             + self.expired_in_execution
             + self.cancelled
             + self.refused_queue_full
+            + self.refused_predicted_miss
+            + self.displaced
             + self.closed
         )
 
@@ -50,12 +62,21 @@ class Statistics:
         submitted: Requests handed in, refused ones included.
         completed: Ended with a result in time.
         failed: Ended by a failure of the engine or the scheduler.
-        expired_in_queue: Ended at their deadline, never executed.
+        expired_in_queue: Ended at their deadline, or when they could not meet it any more, never executed.
         expired_in_execution: Ended at their deadline while executed.
         cancelled: Given up by their callers in time.
         refused_queue_full: Refused at arrival by a limit.
+        refused_predicted_miss: Refused at arrival by prediction (law 8).
+        displaced: Made room for a higher class (law 10).
         closed: Still waiting when the scheduler was closed without draining.
         batches: Engine calls begun.
+        promoted: Executions that were ever promoted (law 5).
+        promoted_waiting: Executions that are promoted and wait.
+        shared: Requests that joined the execution of another (law 12).
+        in_time: Completed in time, by class.
+        late: Admitted, but expired, by class: P(miss | admitted) = late / (late + in_time).
+        costs: Predicted durations by batch size, for every key measured (law 7).
+        batch_limit: How many a batch may hold now, for every key measured (law 6).
         heartbeat_age: Seconds since the scheduling loop last got through a pass; 0 from the core, which has no loop.
     """
 
@@ -72,4 +93,13 @@ class Statistics:
     refused_queue_full: int
     closed: int
     batches: int
+    refused_predicted_miss: int = 0
+    displaced: int = 0
+    promoted: int = 0
+    promoted_waiting: int = 0
+    shared: int = 0
+    in_time: Mapping[PriorityClass, int] = field(default_factory=_by_class)
+    late: Mapping[PriorityClass, int] = field(default_factory=_by_class)
+    costs: Mapping[str, Mapping[int, CostEstimate]] = field(default_factory=dict)
+    batch_limit: Mapping[str, int] = field(default_factory=dict)
     heartbeat_age: float = 0.0

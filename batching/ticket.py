@@ -1,12 +1,18 @@
 """Owns the record of one submitted request and of one batch. Must not know queues, policies or who waits."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
 
 from batching.errors import SchedulerError
 from batching.fair_share import CallerShare
 from batching.priority import PriorityClass
 from batching.request import Completion, P, R, Request
+
+if TYPE_CHECKING:  # the heap is made of tickets, and a shared ticket holds one
+    from batching.ticket_heap import TicketHeap
 
 
 class TicketState(IntEnum):
@@ -30,15 +36,21 @@ class Ticket(Generic[P, R]):
         round: Its fairness round in its class (see ``fair_share``).
         share: Its caller's share in its class.
         enqueued_at: Arrival, monotonic seconds.
-        chosen_at: When its batch was chosen; meaningless before.
+        chosen_at: When its batch was chosen, or when it joined one that ran; meaningless before.
+        promoted: Whether it has waited so long that it has a claim to be served (see ``promotion``).
+        probe: Whether it was admitted against the prediction, to prove it right or wrong: it runs if it can (law 8).
+        group: Those it shares an execution with, if it may (see ``shared_executions``).
     """
 
     __slots__ = (
         "chosen_at",
         "deadline",
         "enqueued_at",
+        "group",
         "outcome",
         "priority",
+        "probe",
+        "promoted",
         "request",
         "round",
         "sequence",
@@ -58,9 +70,48 @@ class Ticket(Generic[P, R]):
         self.outcome: Completion[R] | SchedulerError | None = None
         self.round = 0
         self.chosen_at = enqueued_at
+        self.promoted = False
+        self.probe = False
+        self.group: Group[P, R] | None = None
+
+    def members(self) -> Sequence[Ticket[P, R]]:
+        """Return the requests that this entry of the queue stands for and that have not ended: itself."""
+        return (self,)
 
     def __repr__(self) -> str:
         return f"<Ticket {self.sequence} {self.priority.name} {self.state.name} {self.outcome!r}>"
+
+
+class Group(Generic[P, R]):
+    """The requests that share one execution (law 12).
+
+    Attributes:
+        joined: The members by deadline; those that have ended are tombstones.
+        by_class: How many live members there are of each class.
+        carrier: What stands in the queue for them now.
+    """
+
+    __slots__ = ("by_class", "carrier", "joined")
+
+    carrier: SharedTicket[P, R]
+
+    def __init__(self, joined: TicketHeap) -> None:
+        self.joined = joined
+        self.by_class = dict.fromkeys(PriorityClass, 0)
+
+
+class SharedTicket(Ticket[P, R]):
+    """Stands in the queue for a group; never handed to anybody who waits."""
+
+    __slots__ = ("shared",)
+
+    def __init__(self, request: Request[P], sequence: int, enqueued_at: float, shared: Group[P, R]) -> None:
+        super().__init__(request, sequence, enqueued_at)
+        self.shared = shared
+
+    def members(self) -> Sequence[Ticket[P, R]]:
+        """Return the live members in no order."""
+        return self.shared.joined.tickets()
 
 
 class Batch(Generic[P, R]):
@@ -68,7 +119,7 @@ class Batch(Generic[P, R]):
 
     Attributes:
         batch_key: The key of all its members (law 2).
-        tickets: Its members in order.
+        tickets: Its entries in order, each of which may stand for several requests: see ``Ticket.members``.
         payloads: Their payloads, in the same order.
         chosen_at: Monotonic seconds.
     """
@@ -82,4 +133,10 @@ class Batch(Generic[P, R]):
         self.chosen_at = chosen_at
 
     def __len__(self) -> int:
+        """Return how many executions it holds."""
         return len(self.tickets)
+
+    def members(self) -> Iterator[Ticket[P, R]]:
+        """Yield the requests it serves."""
+        for ticket in self.tickets:
+            yield from ticket.members()

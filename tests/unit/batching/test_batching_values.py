@@ -11,12 +11,15 @@ import pytest
 import batching
 from batching import (
     BatchPolicy,
+    DisplacedError,
     EngineHungError,
     ExpiredInExecutionError,
     ExpiredInQueueError,
     InferenceFailedError,
+    PredictedDeadlineMissError,
     PriorityClass,
     QueueFullError,
+    RefusedError,
     Request,
     RequestCancelledError,
     SchedulerClosedError,
@@ -25,10 +28,15 @@ from batching import (
     Ticket,
     TicketState,
 )
+from batching.cost_curve import CostCurve
 from batching.errors import member_failure
 from batching.ticket_heap import FEW_TOMBSTONES, TicketHeap
 
+UNKNOWN = CostCurve(0.95)
 ERRORS = [
+    RefusedError(0.25),
+    PredictedDeadlineMissError(0.5, 0.25),
+    DisplacedError(0.25),
     QueueFullError(0.25),
     ExpiredInQueueError(1.5),
     ExpiredInExecutionError(1.5),
@@ -67,6 +75,20 @@ def test_exports_are_a_tuple_of_existing_names() -> None:
         ({"engine_hang_timeout": math.inf}, "engine_hang_timeout"),
         ({"max_queue_size": {PriorityClass.REAL_TIME: 1}}, "max_queue_size lacks STANDARD"),
         ({"max_queue_size": dict.fromkeys(PriorityClass, 0)}, r"max_queue_size\[REAL_TIME\]"),
+        ({"max_batch_duration": 0.0}, "max_batch_duration"),
+        ({"max_batch_duration": math.nan}, "max_batch_duration"),
+        ({"max_wait": {PriorityClass.REAL_TIME: 1.0}}, "max_wait lacks STANDARD"),
+        ({"max_wait": dict.fromkeys(PriorityClass, 0.0)}, r"max_wait\[REAL_TIME\]"),
+        ({"max_wait": dict.fromkeys(PriorityClass, math.nan)}, r"max_wait\[REAL_TIME\]"),
+        ({"promotion_share": 0.0}, "promotion_share"),
+        ({"promotion_share": 1.0}, "promotion_share"),
+        ({"max_promoted": 0}, "max_promoted"),
+        ({"adaptive": 1}, "adaptive"),
+        ({"admission": None}, "admission"),
+        ({"cost_quantile": 0.4}, "cost_quantile"),
+        ({"cost_quantile": 1.0}, "cost_quantile"),
+        ({"completion_margin": -0.1}, "completion_margin"),
+        ({"completion_margin": math.inf}, "completion_margin"),
     ],
 )
 def test_bad_setting_is_refused_by_name_with_the_remedy(settings: dict[str, Any], field: str) -> None:
@@ -112,19 +134,19 @@ def test_policy_takes_no_more_candidates_than_it_uses() -> None:
     """Law 2: what does not join a batch is never taken from the queue."""
     candidates = iter([ticket(n) for n in range(5)])
     policy = BatchPolicy(max_batch_size=3, max_queue_delay=0.0)
-    assert [t.sequence for t in policy.fill(candidates)] == [0, 1, 2]
+    assert [t.sequence for t in policy.fill(candidates, UNKNOWN, 0.0).members] == [0, 1, 2]
     assert next(candidates).sequence == 3
 
 
 def test_policy_without_delay_holds_nothing_back() -> None:
     """Law 3: delay 0 means that what waits may go."""
-    assert BatchPolicy(max_batch_size=3, max_queue_delay=0.0).release_at([ticket()]) == -math.inf
+    assert BatchPolicy(max_batch_size=3, max_queue_delay=0.0).release_at([ticket()], 3) == -math.inf
 
 
 def test_policy_counts_the_delay_from_the_oldest() -> None:
     """Law 3: the delay is the oldest request's."""
     waiting = [ticket(1, enqueued_at=2.0), ticket(2, enqueued_at=1.0)]
-    assert BatchPolicy(max_batch_size=3, max_queue_delay=0.5).release_at(waiting) == 1.5
+    assert BatchPolicy(max_batch_size=3, max_queue_delay=0.5).release_at(waiting, 3) == 1.5
 
 
 def test_heap_is_swept_when_most_of_it_is_dead() -> None:

@@ -275,7 +275,7 @@ def test_total_limit_refuses_with_a_retry_delay() -> None:
     scheduler.submit(request(), 0.0)
     scheduler.submit(request(), 0.0)
     with pytest.raises(QueueFullError) as refused:
-        scheduler.submit(request(priority=RT), 0.0)
+        scheduler.submit(request(priority=STD), 0.0)
     assert refused.value.retry_after > 0
     assert scheduler.statistics(0.0).refused_queue_full == 1
 
@@ -408,7 +408,10 @@ def test_nothing_is_kept_of_what_has_ended() -> None:
         scheduler.take_ended()
     scheduler.close_queue(20.0)
     scheduler.expire(1e9)
-    assert len(scheduler._expiry) <= 16
-    assert (scheduler.queued, scheduler.in_flight) == (0, 0)
-    for queue in scheduler._queue._classes.values():
-        assert (queue._lanes, len(queue._arrivals), len(queue._fair_share)) == ({}, 0, 0)
+    assert len(scheduler._ledger.expiry) <= 16
+    assert (scheduler.queued, scheduler.in_flight, len(scheduler._shared)) == (0, 0, 0)
+    for priority in PriorityClass:
+        queue = scheduler._queue.of_class(priority)
+        assert (queue._lanes, len(queue.arrivals), len(queue._fair_share)) == ({}, 0, 0)
+        assert queue.index is not None
+        assert (queue.index.size, queue.index.blocks) == (0, 0)

@@ -1,0 +1,50 @@
+"""Owns how the scheduler's parts are shown as one snapshot. Must not change or decide anything."""
+
+from collections.abc import Callable
+from typing import Any
+
+from batching.cost_curve import CostCurve
+from batching.cost_model import CostModel
+from batching.ledger import Ledger
+from batching.priority import PriorityClass
+from batching.request_queue import RequestQueue
+from batching.statistics import Statistics
+
+
+def snapshot(
+    queue: RequestQueue,
+    ledger: Ledger[Any, Any],
+    costs: CostModel,
+    *,
+    running_batches: int,
+    limit: Callable[[CostCurve], int],
+    now: float,
+) -> Statistics:
+    """Return what there is to see at this moment."""
+    counters = ledger.counters
+    oldest = {priority: queue.oldest(priority) for priority in PriorityClass}
+    table = costs.table()
+    return Statistics(
+        queue_size=dict(ledger.waiting),
+        oldest_age={p: 0.0 if ticket is None else now - ticket.enqueued_at for p, ticket in oldest.items()},
+        in_flight=ledger.in_flight,
+        running_batches=running_batches,
+        submitted=counters.submitted,
+        completed=counters.completed,
+        failed=counters.failed,
+        expired_in_queue=counters.expired_in_queue,
+        expired_in_execution=counters.expired_in_execution,
+        cancelled=counters.cancelled,
+        refused_queue_full=counters.refused_queue_full,
+        refused_predicted_miss=counters.refused_predicted_miss,
+        displaced=counters.displaced,
+        closed=counters.closed,
+        batches=counters.batches,
+        promoted=queue.promotion.promoted,
+        promoted_waiting=queue.promotion.live,
+        shared=counters.shared,
+        in_time=dict(counters.in_time),
+        late=dict(counters.late),
+        costs=table,
+        batch_limit={key: limit(costs.curve(key)) for key in table},
+    )

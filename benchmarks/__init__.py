@@ -1,0 +1,8 @@
+"""Side-by-side measurements of tickserve and of what it replaces. Clients and harnesses only: no server imports them.
+
+load/        the load generator, in processes of its own: open loop, closed loop, unary, streams
+peers/       other servers, each in a process of its own; and how targets are started and stopped
+overload/    urgent calls beside saturating background work: `python -m benchmarks.overload`
+serving/     latency and throughput against the bare engine: `python -m benchmarks.serving`
+scheduling/  the scheduler's simulator and microbenchmark
+"""

@@ -1,0 +1,102 @@
+"""The servers that benchmarks compare, each on ports of its own; all on one thread budget."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from benchmarks.peers.export import Material
+from benchmarks.peers.target import Target, free_ports, free_range
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+STOCK = "stock"
+SAME_ENGINE = "tickserve_torchscript"
+AS_SHIPPED = "tickserve"
+
+_REPLICA_PORTS = 20
+_PORTS = (
+    "TICKSERVE_GRPC_PORT",
+    "TICKSERVE_HTTP_PORT",
+    "RAY_SERVE_HAPROXY_METRICS_PORT",
+    "RAY_SERVE_HAPROXY_STATS_PORT",
+    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",
+    "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT",
+)
+
+
+def target(name: str, material: Material, *, threads: int, source: Path = ROOT) -> Target:
+    """Returns how to start a server.
+
+    Args:
+        name: One of this module's constants.
+        material: What it serves.
+        threads: Of one engine call.
+        source: The checkout that tickserve is served from; another one to compare two states of the code.
+
+    Raises:
+        KeyError: There is no such server.
+    """
+    makers = {
+        STOCK: lambda: _stock(material, threads),
+        SAME_ENGINE: lambda: _tickserve(
+            SAME_ENGINE, "tickserve, TorchScript", "torchscript", material, threads, source
+        ),
+        AS_SHIPPED: lambda: _tickserve(AS_SHIPPED, "tickserve as shipped", "auto", material, threads, source),
+    }
+    return makers[name]()
+
+
+def _inherited() -> dict[str, str]:
+    """Returns the environment without what would configure a server behind the benchmark's back."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("TICKSERVE_", "RAY_"))}
+
+
+def _ingress_ports() -> dict[str, str]:
+    """Returns the ranges in which the replicas listen: those of Ray Serve's defaults are the same for every server."""
+    environment = {}
+    for protocol in ("HTTP", "GRPC"):
+        first = free_range(_REPLICA_PORTS)
+        environment[f"RAY_SERVE_DIRECT_INGRESS_MIN_{protocol}_PORT"] = str(first)
+        environment[f"RAY_SERVE_DIRECT_INGRESS_MAX_{protocol}_PORT"] = str(first + _REPLICA_PORTS - 1)
+    return environment
+
+
+def _imports_from(source: Path) -> dict[str, str]:
+    return {"PYTHONPATH": os.pathsep.join((str(source), str(source / "clients" / "python")))}
+
+
+def _tickserve(name: str, title: str, engine: str, material: Material, threads: int, source: Path) -> Target:
+    ports = dict(zip(_PORTS, map(str, free_ports(len(_PORTS))), strict=True)) | _ingress_ports()
+    settings = {
+        "TICKSERVE_REGISTRY": str(material.registry),
+        "TICKSERVE_DEFAULT_MODEL": material.model.name,
+        "TICKSERVE_ENGINE": engine,
+        "TICKSERVE_ENGINE_THREADS": str(threads),
+    }
+    return Target(
+        name=name,
+        title=title,
+        command=(str(Path(sys.executable).with_name("tickserve")), "serve"),
+        environment=_inherited() | ports | settings | _imports_from(source),
+        folder=material.script.parent,
+        address=f"127.0.0.1:{ports['TICKSERVE_GRPC_PORT']}",
+    )
+
+
+def _stock(material: Material, threads: int) -> Target:
+    grpc_port, http_port = free_ports(2)
+    model = material.model
+    return Target(
+        name=STOCK,
+        title="stock Ray Serve",
+        command=(
+            *(sys.executable, "-m", "benchmarks.peers.stock"),
+            *("--script", str(material.script)),
+            *("--model", f"{model.name}:{model.version}", "--sha256", model.sha256),
+            *("--grpc-port", str(grpc_port), "--http-port", str(http_port), "--threads", str(threads)),
+        ),
+        environment=_inherited() | _imports_from(ROOT),
+        folder=material.script.parent,
+        address=f"127.0.0.1:{grpc_port}",
+    )
