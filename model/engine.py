@@ -1,5 +1,7 @@
 """The engine protocol and the choice of an engine. Knows what engines promise, not how any of them computes."""
 
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -10,7 +12,7 @@ from model.errors import EngineError, WindowError
 from model.outputs import ModelOutputs
 from model.registry import LoadedModel
 
-EngineKind = Literal["auto", "torchscript", "openvino"]
+EngineKind = Literal["auto", "eager", "torchscript", "openvino"]
 Precision = Literal["fp32", "bf16"]
 PrecisionChoice = Literal["auto", "fp32", "bf16"]
 
@@ -20,7 +22,7 @@ class EngineInfo:
     """What runs, where and why.
 
     Attributes:
-        name: "torchscript" or "openvino".
+        name: "eager", "torchscript" or "openvino".
         device: "cpu".
         precision: Of the products; normalisation, softmax and everything after the heads stay fp32.
         threads: How many compute one call, >= 1.
@@ -57,9 +59,33 @@ class Engine(Protocol):
         """
         ...
 
-    def warm_up(self, batch_sizes: tuple[int, ...]) -> None:
-        """Run each size twice, so that no request pays for what an engine prepares per size."""
+    def warm_up(self, batch_sizes: tuple[int, ...]) -> Mapping[int, float]:
+        """Run each size twice, so that no request pays for what an engine prepares per size.
+
+        Returns:
+            Seconds that the second run of each size took.
+        """
         ...
+
+
+class Runs(Protocol):
+    """The part of an engine that computes."""
+
+    def run(self, windows: NDArray[np.float32]) -> ModelOutputs:
+        """See `Engine.run`."""
+        ...
+
+
+def time_warm_up(engine: Runs, shape: tuple[int, int], batch_sizes: tuple[int, ...]) -> Mapping[int, float]:
+    """Run each size twice on zeros of [size, *shape]; return the seconds of each second run."""
+    seconds = {}
+    for size in batch_sizes:
+        windows = np.zeros((size, *shape), dtype=np.float32)
+        engine.run(windows)
+        begun = time.perf_counter()
+        engine.run(windows)
+        seconds[size] = time.perf_counter() - begun
+    return seconds
 
 
 def check_windows(windows: NDArray[np.float32], feature_count: int, time_steps: int) -> None:
@@ -91,14 +117,18 @@ def create_engine(
         EngineError: Unknown kind or precision, no threads, an engine that is not installed or that cannot compute in
             this precision here, or a network that it computes wrongly.
     """
-    if kind not in ("auto", "torchscript", "openvino"):
-        raise EngineError(f"engine {kind!r} is none of auto, torchscript, openvino")
+    if kind not in ("auto", "eager", "torchscript", "openvino"):
+        raise EngineError(f"engine {kind!r} is none of auto, eager, torchscript, openvino")
     if precision not in ("auto", "fp32", "bf16"):
         raise EngineError(f"precision {precision!r} is none of auto, fp32, bf16")
     if threads < 1:
         raise EngineError(f"{threads} threads cannot compute")
 
     reason = "asked for"
+    if kind == "eager":
+        from model.eager_engine import EagerEngine
+
+        return EagerEngine(loaded_model.network, precision=precision, threads=threads, reason=reason)
     if kind in ("auto", "openvino"):
         try:
             from model.openvino_engine import OpenVINOEngine

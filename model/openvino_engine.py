@@ -5,6 +5,7 @@ The only module that imports openvino: it has to keep OpenVINO's telemetry out b
 
 import sys
 import threading
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # 
 
 import openvino  # noqa: E402  # must follow the line above
 
-from model.engine import EngineInfo, Precision, PrecisionChoice, check_windows  # noqa: E402
+from model.engine import EngineInfo, Precision, PrecisionChoice, check_windows, time_warm_up  # noqa: E402
 from model.errors import EngineError  # noqa: E402
 from model.network import HybridNetwork  # noqa: E402
 from model.outputs import OUTPUT_NAMES, ModelOutputs  # noqa: E402
@@ -60,12 +61,9 @@ class OpenVINOEngine:
             # Copies, since the next call writes into the same buffers.
             return ModelOutputs(*(self._request.get_output_tensor(i).data.copy() for i in range(len(OUTPUT_NAMES))))
 
-    def warm_up(self, batch_sizes: tuple[int, ...]) -> None:
+    def warm_up(self, batch_sizes: tuple[int, ...]) -> Mapping[int, float]:
         """Run each size twice: OpenVINO prepares its kernels for a shape when it first meets it."""
-        for size in batch_sizes:
-            windows = np.zeros((size, *self._shape), dtype=np.float32)
-            for _ in range(2):
-                self.run(windows)
+        return time_warm_up(self, self._shape, batch_sizes)
 
 
 def _choose_precision(core: openvino.Core, precision: PrecisionChoice) -> tuple[Precision, str]:

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.engine import EngineInfo, PrecisionChoice, check_windows
+from model.engine import EngineInfo, PrecisionChoice
 from model.errors import EngineError
 from model.network import HybridNetwork, InferenceNetwork
-from model.outputs import ModelOutputs
 from model.parity import TOLERANCES, compare, eager_outputs, tensors_to_outputs
+from model.torch_engine import TorchEngine
 
 # Two primes and the odd one out: a batch size that tracing baked into a shape shows at one of them.
 _TRACE_BATCH_SIZE = 3
@@ -52,7 +52,7 @@ def example_windows(network: HybridNetwork, count: int) -> NDArray[np.float32]:
     return windows
 
 
-class TorchScriptEngine:
+class TorchScriptEngine(TorchEngine):
     """The traced network, frozen, on the CPU's fp32 units."""
 
     def __init__(
@@ -63,29 +63,12 @@ class TorchScriptEngine:
         traced = trace_network(network)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=r"`torch\.jit\..*` is deprecated", category=DeprecationWarning)
-            self._module = torch.jit.freeze(traced)
-        self._shape = (network.config.feature_count, network.config.time_steps)
-        self.info = EngineInfo(
+            module = torch.jit.freeze(traced)
+        info = EngineInfo(
             name="torchscript",
             device="cpu",
             precision="fp32",
             threads=threads,
             reason=f"{reason}; fp32: all that TorchScript does here".lstrip("; "),
         )
-
-    def run(self, windows: NDArray[np.float32]) -> ModelOutputs:
-        """Compute [n, f, t] windows; see `Engine.run`."""
-        check_windows(windows, *self._shape)
-        if torch.get_num_threads() != self.info.threads:
-            torch.set_num_threads(self.info.threads)  # OpenMP keeps this per calling thread: set it where it counts
-        if not windows.flags.writeable:
-            windows = windows.copy()  # torch warns of read-only memory that it might write to
-        with torch.inference_mode():
-            return tensors_to_outputs(self._module(torch.from_numpy(windows)))
-
-    def warm_up(self, batch_sizes: tuple[int, ...]) -> None:
-        """Run each size twice: TorchScript profiles its first run and optimises its second."""
-        for size in batch_sizes:
-            windows = np.zeros((size, *self._shape), dtype=np.float32)
-            for _ in range(2):
-                self.run(windows)
+        super().__init__(module, (network.config.feature_count, network.config.time_steps), info)

@@ -28,7 +28,7 @@ MAY_IMPORT = {
 STDLIB_ONLY = {"batching"}
 # Each library here is imported only by files that match one of its patterns.
 EDGES = {
-    "ray": ("server/app.py", "server/deployment.py", "server/embedded.py", "server/launcher.py"),
+    "ray": ("server/app.py", "server/deployment.py", "server/embedded.py", "server/ray_statistics_board.py"),
     "opentelemetry": ("server/tracing.py",),
     "prometheus_client": ("server/metrics.py",),
     "grpc": ("server/*", "clients/python/tickserve/*"),

@@ -9,13 +9,16 @@ from typing import Any
 
 from ray import serve
 from ray.serve import Application
-from ray.serve.config import gRPCOptions
 
 from server import runtime_env
 from server.deployment import PredictorDeployment
+from server.live_settings import LIVE_FIELDS
 from server.settings import Settings, load_settings
 
 APPLICATION = "tickserve"
+DEPLOYMENT = "predictor"
+# Said in the deployment's own section: another number of replicas needs no new ones.
+_SCALE_FIELDS = {"replicas"}
 
 
 def build(arguments: dict[str, Any] | None = None) -> Application:
@@ -35,40 +38,80 @@ def build(arguments: dict[str, Any] | None = None) -> Application:
 
 
 def application(settings: Settings) -> Application:
-    """Returns the application for given settings."""
+    """Returns the application for given settings.
+
+    Deployed again with other live settings, it reaches the running replicas; with others, it replaces them.
+    """
+    settings = _settled(settings)
     deployment = serve.deployment(
         # Undecorated at its definition: so Ray pickles the class by name, and the replica shares its modules' state.
         serve.ingress()(PredictorDeployment),
-        name="predictor",
+        name=DEPLOYMENT,
         num_replicas=settings.replicas,
+        user_config=settings.model_dump(mode="json", include=set(LIVE_FIELDS)),
         # Far above any load: the scheduler's queue must see every request, for it alone knows which one matters.
         max_ongoing_requests=100_000,
         max_queued_requests=-1,
-        ray_actor_options={"num_cpus": settings.effective_replica_cpus()},
+        ray_actor_options={"num_cpus": settings.replica_cpus},
         graceful_shutdown_timeout_s=60,
         health_check_period_s=2,
         health_check_timeout_s=10,
     )
-    # The replica's working directory need not be this one's.
-    settings = settings.model_copy(update={"registry": settings.registry.absolute()})
-    app: Application = deployment.bind(settings.model_dump(mode="json"))
+    app: Application = deployment.bind(settings.model_dump(mode="json", exclude=set(LIVE_FIELDS)))
     return app
 
 
 def start_ingress(settings: Settings) -> None:
     """Starts Ray Serve with its gRPC ingress, unless it runs already: then its own options stand."""
+    config = serve_config(settings)
     serve.start(
-        proxy_location="EveryNode",
-        http_options={"host": settings.host, "port": settings.http_port},
-        grpc_options=grpc_options(settings),
+        proxy_location=config["proxy_location"],
+        http_options=config["http_options"],
+        grpc_options=config["grpc_options"],
     )
 
 
-def grpc_options(settings: Settings) -> gRPCOptions:
-    """Returns Ray Serve's gRPC options; reflection is ours, because Ray Serve's own would not list health."""
-    function = "add_services_with_reflection" if settings.reflection else "add_services"
-    return gRPCOptions(
-        port=settings.grpc_port,
-        grpc_servicer_functions=[f"server.ingress.{function}"],
-        enable_reflection=False,
+def serve_config(settings: Settings) -> dict[str, Any]:
+    """Returns the configuration of the whole service, as `serve deploy` takes it.
+
+    Deployed again, it changes live settings in running replicas; other changes replace them, one after the other.
+    """
+    settings = _settled(settings)
+    # Reflection is ours, because Ray Serve's own would not list health.
+    servicer = "add_services_with_reflection" if settings.reflection else "add_services"
+    return {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": settings.host, "port": settings.http_port},
+        "grpc_options": {
+            "port": settings.grpc_port,
+            "grpc_servicer_functions": [f"server.ingress.{servicer}"],
+            "enable_reflection": False,
+        },
+        "applications": [
+            {
+                "name": APPLICATION,
+                "route_prefix": "/",
+                "import_path": "server.app:build",
+                "args": settings.model_dump(mode="json", exclude=set(LIVE_FIELDS) | _SCALE_FIELDS),
+                "deployments": [
+                    {
+                        "name": DEPLOYMENT,
+                        "num_replicas": settings.replicas,
+                        "user_config": settings.model_dump(mode="json", include=set(LIVE_FIELDS)),
+                        "ray_actor_options": {"num_cpus": settings.replica_cpus},
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def _settled(settings: Settings) -> Settings:
+    """Returns the settings with all that depends on this machine or directory decided: replicas run elsewhere."""
+    return settings.model_copy(
+        update={
+            "registry": settings.registry.absolute(),
+            "replica_cpus": settings.effective_replica_cpus(),
+            "engine_threads": settings.effective_engine_threads(),
+        }
     )

@@ -18,9 +18,10 @@ from ray import serve
 from ray.serve.grpc_util import RayServegRPCContext, gRPCInputStream
 
 from server import runtime_env
-from server.dispatch import NoMessage
+from server.dispatch import Dispatcher, NoMessage
 from server.health import process_health
 from server.http_app import build_http_app
+from server.ray_statistics_board import RayStatisticsBoard
 from server.replica import Replica
 from server.settings import Settings
 
@@ -38,22 +39,37 @@ class PredictorDeployment:
     """One replica of the service; `app` makes a deployment of it.
 
     Args:
-        settings: The server's settings as plain data, since they travel to the replica's process.
+        settings: The settings that need a new replica to change, as plain data.
     """
 
-    async def __init__(self, settings: dict[str, Any]) -> None:  # type: ignore[misc]  # Ray Serve awaits it
+    def __init__(self, settings: dict[str, Any]) -> None:
         runtime_env.check()
-        self._replica = Replica(
-            Settings(**settings),
-            replica_id=serve.get_replica_context().replica_id.unique_id,
-            health=process_health,
-            on_hang=_end_process,
-        )
-        await self._replica.start()
+        self._settings = settings
+        self._replica: Replica | None = None
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Returns the HTTP side; Ray Serve asks for it after the constructor."""
-        return build_http_app(self._replica.is_serving)
+        return build_http_app(self._is_serving)
+
+    async def reconfigure(self, live: dict[str, Any]) -> None:
+        """Puts the live settings in force: Ray Serve calls it before the first request, and whenever they change.
+
+        Args:
+            live: The settings of `LIVE_FIELDS` as plain data.
+        """
+        settings = Settings(**self._settings, **live)
+        if self._replica is not None:
+            self._replica.reconfigure(settings)
+            return
+        replica = Replica(
+            settings,
+            replica_id=serve.get_replica_context().replica_id.unique_id,
+            health=process_health,
+            on_hang=_end_process,
+            board=RayStatisticsBoard(),
+        )
+        await replica.start()
+        self._replica = replica
 
     async def check_health(self) -> None:
         """Tells Ray Serve to replace a replica that can answer no more.
@@ -61,46 +77,55 @@ class PredictorDeployment:
         Raises:
             HungEngineError: The scheduler's loop or its engine is dead.
         """
-        if not self._replica.is_serving():
+        if not self._is_serving():
             raise HungEngineError("the scheduler does not make progress; the replica must be replaced")
 
     async def __del__(self) -> None:
         """Finishes what was accepted; Ray Serve calls it after the drain."""
-        if hasattr(self, "_replica"):
-            await self._replica.close()
+        replica: Replica | None = getattr(self, "_replica", None)
+        if replica is not None:
+            await replica.close()
+
+    @property
+    def _dispatcher(self) -> Dispatcher:
+        assert self._replica is not None, "Ray Serve configures a replica before it sends it requests"
+        return self._replica.dispatcher
+
+    def _is_serving(self) -> bool:
+        return self._replica is not None and self._replica.is_serving()
 
     async def Predict(self, request: bytes, grpc_context: RayServegRPCContext) -> Message | NoMessage:
         """Serves `PredictionService/Predict`."""
-        return await self._replica.dispatcher.unary("Predict", request, grpc_context)
+        return await self._dispatcher.unary("Predict", request, grpc_context)
 
     async def PredictBatch(self, request: bytes, grpc_context: RayServegRPCContext) -> Message | NoMessage:
         """Serves `PredictionService/PredictBatch`."""
-        return await self._replica.dispatcher.unary("PredictBatch", request, grpc_context)
+        return await self._dispatcher.unary("PredictBatch", request, grpc_context)
 
     async def ListModels(self, request: bytes, grpc_context: RayServegRPCContext) -> Message | NoMessage:
         """Serves `ModelService/ListModels`."""
-        return await self._replica.dispatcher.unary("ListModels", request, grpc_context)
+        return await self._dispatcher.unary("ListModels", request, grpc_context)
 
     async def GetModel(self, request: bytes, grpc_context: RayServegRPCContext) -> Message | NoMessage:
         """Serves `ModelService/GetModel`."""
-        return await self._replica.dispatcher.unary("GetModel", request, grpc_context)
+        return await self._dispatcher.unary("GetModel", request, grpc_context)
 
     async def GetStatistics(self, request: bytes, grpc_context: RayServegRPCContext) -> Message | NoMessage:
         """Serves `ModelService/GetStatistics`."""
-        return await self._replica.dispatcher.unary("GetStatistics", request, grpc_context)
+        return await self._dispatcher.unary("GetStatistics", request, grpc_context)
 
     async def StreamPredict(
         self, requests: gRPCInputStream, grpc_context: RayServegRPCContext
     ) -> AsyncGenerator[Message, None]:
         """Serves `PredictionService/StreamPredict`."""
-        async for response in self._replica.dispatcher.streamed("StreamPredict", requests, grpc_context):
+        async for response in self._dispatcher.streamed("StreamPredict", requests, grpc_context):
             yield response
 
     async def StreamTicks(
         self, requests: gRPCInputStream, grpc_context: RayServegRPCContext
     ) -> AsyncGenerator[Message, None]:
         """Serves `PredictionService/StreamTicks`."""
-        async for response in self._replica.dispatcher.streamed("StreamTicks", requests, grpc_context):
+        async for response in self._dispatcher.streamed("StreamTicks", requests, grpc_context):
             yield response
 
 

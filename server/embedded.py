@@ -1,20 +1,24 @@
 """The embedded Ray instance: a process of its own that runs the application until it is told to stop.
 
 Started by `launcher`, which outlives it and cleans up behind it: Ray's shutdown can hang, and a process that has joined
-Ray cannot promise to end in time. Reads the settings as JSON from its arguments; writes one line to standard output,
-`ready` or `failed: <why>`.
+Ray cannot promise to end in time. Reads the settings as JSON from its arguments; writes lines to standard output,
+`ready`, `reconfigured` or `failed: <why>`.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import queue
 import signal
 import sys
 import threading
+import time
 
 import ray
 from ray import serve
+from ray.serve.context import _get_global_client
+from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
 from server import app, process_tree
 from server.settings import Settings
@@ -22,28 +26,63 @@ from server.settings import Settings
 logger = logging.getLogger("tickserve")
 
 READY = "ready"
+RECONFIGURED = "reconfigured"
 FAILED = "failed: "
+_STOP = "stop"
+_POLL = 0.1
 
 
 def main(settings_json: str) -> int:
-    """Runs the application until SIGTERM; returns the exit code."""
+    """Runs the application until SIGTERM; returns the exit code.
+
+    Each line on standard input is other settings, to be put in force.
+    """
     process_tree.die_with_parent()
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    settings = Settings.model_validate_json(settings_json)
+    orders: queue.SimpleQueue[str] = queue.SimpleQueue()
+    signal.signal(signal.SIGTERM, lambda *_: orders.put(_STOP))
     try:
-        _start(settings)
+        _start(Settings.model_validate_json(settings_json))
     except Exception as error:
         # Whatever Ray raises here: the operator gets one line, the rest is in the log that the launcher keeps.
         logger.exception("start failed")
         _say(FAILED + " ".join(str(error).split())[:2000])
         return 1
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())  # Ray installs a handler of its own
+    signal.signal(signal.SIGTERM, lambda *_: orders.put(_STOP))  # Ray installs a handler of its own
+    threading.Thread(target=_read_orders, args=(orders,), daemon=True).start()
     _say(READY)
-    stop.wait()
+    while (order := orders.get()) != _STOP:
+        try:
+            _deploy(Settings.model_validate_json(order))
+            _say(RECONFIGURED)
+        except Exception as error:
+            logger.exception("the new settings were not put in force")
+            _say(FAILED + " ".join(str(error).split())[:2000])
     serve.shutdown()
     ray.shutdown()
     return 0
+
+
+def _read_orders(orders: queue.SimpleQueue[str]) -> None:
+    for line in sys.stdin:
+        orders.put(line)
+
+
+def _deploy(settings: Settings) -> None:
+    """Deploys the application, or changes it, and waits until it runs.
+
+    Raises:
+        RuntimeError: Ray Serve could not deploy it.
+    """
+    # By declaration, as `serve deploy` does it, and not by `serve.run`, which replaces every replica each time. Ray
+    # Serve has no public function for it outside its command line and its dashboard.
+    _get_global_client().deploy_apps(ServeDeploySchema(**app.serve_config(settings)))
+    while True:
+        time.sleep(_POLL)
+        status = serve.status().applications[app.APPLICATION]
+        if status.status == ApplicationStatus.RUNNING:
+            return
+        if status.status in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY):
+            raise RuntimeError(status.message)
 
 
 def _start(settings: Settings) -> None:
@@ -56,7 +95,7 @@ def _start(settings: Settings) -> None:
         address="local",
     )
     app.start_ingress(settings)
-    serve.run(app.application(settings), name=app.APPLICATION, route_prefix="/")
+    _deploy(settings)
 
 
 def _say(line: str) -> None:

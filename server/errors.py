@@ -16,9 +16,11 @@ from google.protobuf import any_pb2, duration_pb2, message
 from google.rpc import error_details_pb2, status_pb2
 
 from batching import (
+    DisplacedError,
     ExpiredInExecutionError,
     ExpiredInQueueError,
     InferenceFailedError,
+    PredictedDeadlineMissError,
     QueueFullError,
     SchedulerClosedError,
 )
@@ -50,6 +52,8 @@ CODES: dict[Reason, grpc.StatusCode] = {
     Reason.SYMBOL_NOT_OPEN: _Code.FAILED_PRECONDITION,
     Reason.REQUEST_ID_REUSED: _Code.ALREADY_EXISTS,
     Reason.QUEUE_FULL: _Code.RESOURCE_EXHAUSTED,
+    Reason.PREDICTED_DEADLINE_MISS: _Code.RESOURCE_EXHAUSTED,
+    Reason.DISPLACED: _Code.RESOURCE_EXHAUSTED,
     Reason.EXPIRED_IN_QUEUE: _Code.DEADLINE_EXCEEDED,
     Reason.EXPIRED_IN_EXECUTION: _Code.DEADLINE_EXCEEDED,
     Reason.DRAINING: _Code.UNAVAILABLE,
@@ -121,6 +125,20 @@ def _expected(error: Exception) -> Refusal | None:
             return Refusal(
                 Reason.QUEUE_FULL,
                 "The queue is full; retry after the delay, or lower the request rate.",
+                retry_delay=error.retry_after,
+            )
+        case PredictedDeadlineMissError():
+            return Refusal(
+                Reason.PREDICTED_DEADLINE_MISS,
+                "This deadline, or one already promised to another, would be missed; allow more time, or retry after "
+                "the delay.",
+                retry_delay=error.retry_after,
+                metadata={"predicted_completion": f"{error.predicted_completion:.6f}"},
+            )
+        case DisplacedError():
+            return Refusal(
+                Reason.DISPLACED,
+                "The queue was full and a more urgent request took this one's place; retry after the delay.",
                 retry_delay=error.retry_after,
             )
         case ExpiredInQueueError():

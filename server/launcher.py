@@ -6,6 +6,7 @@ can stop what hangs. Everything it starts is its descendant and is ended by pid.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -14,8 +15,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
 
@@ -25,13 +27,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from model.registry import Registry
 from server import process_tree, runtime_env
 from server.health import PREDICTION_SERVICE
-from server.settings import Settings
+from server.settings import Settings, SettingsError
 
 logger = logging.getLogger("tickserve")
 
 _START_TIMEOUT = 180.0
 _DRAIN_TIMEOUT = 9.0
 _KILL_GRACE = 2.0
+_POLL = 0.2
 _LOGS = "/tmp/ray/session_latest/logs/serve"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -44,8 +47,39 @@ class _StopRequestedError(BaseException):
     """Raised by a signal; a BaseException so that no handler on its way takes it for a failure."""
 
 
+class RunningService:
+    """A service that was started here.
+
+    Args:
+        child: The process that runs Ray.
+    """
+
+    def __init__(self, child: subprocess.Popen[str]) -> None:
+        self._child = child
+
+    def is_alive(self) -> bool:
+        """Tells whether the process that runs Ray is still there."""
+        return self._child.poll() is None
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Puts other settings in force: live ones at once, others by replacing the replicas.
+
+        Raises:
+            LaunchError: They were not; the former ones stand.
+        """
+        assert self._child.stdin is not None
+        try:
+            self._child.stdin.write(settings.model_dump_json() + "\n")
+            self._child.stdin.flush()
+        except OSError as error:
+            raise LaunchError("The service has ended.") from error
+        answer = _read_line(self._child, timeout=_START_TIMEOUT)
+        if answer != "reconfigured":
+            raise LaunchError(answer.removeprefix("failed: ") or "The service did not answer.")
+
+
 @contextmanager
-def running(settings: Settings) -> Iterator[None]:
+def running(settings: Settings) -> Iterator[RunningService]:
     """Runs the service while the context is entered.
 
     Args:
@@ -64,34 +98,54 @@ def running(settings: Settings) -> Iterator[None]:
         try:
             _await_ready(child, log)
             wait_until_serving(f"{_loopback(settings.host)}:{settings.grpc_port}", timeout=_START_TIMEOUT)
-            yield
+            yield RunningService(child)
         finally:
             _stop(child)
 
 
-def serve_until_signalled(settings: Settings) -> None:
+def serve_until_signalled(settings: Settings, *, reload: Callable[[], Settings]) -> None:
     """Runs the service, says when it answers, and stops it on SIGINT or SIGTERM.
 
-    Prints `tickserve ready grpc=HOST:PORT http=HOST:PORT` once it answers.
+    Prints `tickserve ready grpc=HOST:PORT http=HOST:PORT` once it answers. On SIGHUP it reads its settings again.
+
+    Args:
+        settings: The server's settings.
+        reload: Reads the settings again; raises SettingsError where they cannot be used.
 
     Raises:
         model.errors.ModelError: As `running`.
         LaunchError: As `running`; or the service ended by itself.
     """
+    hang_up = threading.Event()
     previous = {number: signal.signal(number, _request_stop) for number in _SIGNALS}
+    previous[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: hang_up.set())
     try:
-        with running(settings):
-            print(  # noqa: T201 - the line that scripts wait for
-                f"tickserve ready grpc={settings.host}:{settings.grpc_port} http={settings.host}:{settings.http_port}",
-                flush=True,
-            )
-            while True:
-                signal.pause()
+        with running(settings) as service:
+            _say(f"tickserve ready grpc={settings.host}:{settings.grpc_port} http={settings.host}:{settings.http_port}")
+            while service.is_alive():
+                if hang_up.wait(_POLL):
+                    hang_up.clear()
+                    _reconfigure(service, reload)
+            raise LaunchError(f"Ray has ended by itself; see {_LOGS}.")
     except _StopRequestedError:
         logger.info("stopped by a signal")
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _reconfigure(service: RunningService, reload: Callable[[], Settings]) -> None:
+    """Puts the settings in force as they read now; a mistake in them is told and changes nothing."""
+    try:
+        service.reconfigure(reload())
+    except (SettingsError, LaunchError) as error:
+        _say(f"tickserve not reconfigured: {error}")
+    else:
+        _say("tickserve reconfigured")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - lines that people and scripts wait for
 
 
 def wait_until_serving(target: str, *, timeout: float) -> None:
@@ -129,7 +183,7 @@ def _start(settings: Settings, log: IO[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "server.embedded", settings.model_dump_json()],
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
@@ -139,18 +193,23 @@ def _start(settings: Settings, log: IO[str]) -> subprocess.Popen[str]:
 
 
 def _await_ready(child: subprocess.Popen[str], log: IO[str]) -> None:
+    line = _read_line(child, timeout=_START_TIMEOUT)
+    if line != "ready":
+        log.seek(0)
+        last = "".join(log.readlines()[-5:])
+        raise LaunchError(line.removeprefix("failed: ") or f"Ray did not start; see {_LOGS}.\n{last}")
+
+
+def _read_line(child: subprocess.Popen[str], *, timeout: float) -> str:
+    """Returns the next line of a child that writes few, or nothing if it ends or the time runs out."""
     assert child.stdout is not None
-    deadline = time.monotonic() + _START_TIMEOUT
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        if select.select([child.stdout], [], [], 0.2)[0]:
+        if select.select([child.stdout], [], [], _POLL)[0]:
             line = child.stdout.readline().strip()
-            if line == "ready":
-                return
             if line or child.poll() is not None:
-                log.seek(0)
-                last = "".join(log.readlines()[-5:])
-                raise LaunchError(line.removeprefix("failed: ") or f"Ray ended during start-up:\n{last}")
-    raise LaunchError(f"Ray Serve did not start within {_START_TIMEOUT:g} s; see {_LOGS}.")
+                return line
+    return ""
 
 
 def _stop(child: subprocess.Popen[str]) -> None:
@@ -162,8 +221,10 @@ def _stop(child: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         logger.info("the drain did not end in time")
     finally:
-        if child.stdout is not None:
-            child.stdout.close()
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # the child may be gone with something unread
+                    pipe.close()
         killed = process_tree.end_descendants(grace=_KILL_GRACE)
         # end_descendants has collected the child's exit status itself.
         child.returncode = child.returncode if child.returncode is not None else -signal.SIGKILL

@@ -21,8 +21,8 @@ from model.engine import Engine, create_engine
 from model.errors import ModelError, ModelNotFoundError
 from model.model_config import ModelConfig
 from model.registry import Registry
+from server.live_settings import LiveSettings
 from server.refusal import Reason, Refusal, model_loading
-from server.settings import Settings
 
 FloatArray = npt.NDArray[np.float32]
 Key = tuple[str, int]
@@ -32,7 +32,7 @@ logger = logging.getLogger("tickserve")
 # Seconds until a version that could not be loaded is tried again: its files may have been mended.
 _RETRY_AFTER = 30.0
 # Batch sizes run before a version answers: engines pay once more for every new shape.
-_WARM_UP_SIZES = (1, 2, 4, 8, 16, 32, 64)
+_WARM_UP_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,7 @@ class ServedModel:
         sha256: Of the weights file; also the key under which requests share a batch.
         config: The version's configuration.
         engine: Computes the answers; called from the scheduler's engine thread only.
+        warm_up: Seconds that a batch took before service, by batch size.
         lower: Per feature, the least value that the model's input normalisation leaves unclipped, [features, 1].
         upper: Per feature, the greatest such value, [features, 1].
     """
@@ -54,6 +55,7 @@ class ServedModel:
     sha256: str
     config: ModelConfig
     engine: Engine
+    warm_up: Mapping[int, float]
     lower: FloatArray
     upper: FloatArray
 
@@ -67,22 +69,22 @@ class ModelPool:
 
     Args:
         registry: Where versions come from.
-        settings: Default model, engine choice and the number of versions to keep.
-        on_change: Called on the event loop after the set of loaded versions changed.
+        live: Default model, engine choice and the number of versions to keep.
+        on_loaded: Called on the event loop with each version that is loaded from now on.
         clock: Monotonic seconds.
     """
 
     def __init__(
         self,
         registry: Registry,
-        settings: Settings,
+        live: LiveSettings,
         *,
-        on_change: Callable[[], None],
+        on_loaded: Callable[[ServedModel], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._registry = registry
-        self._settings = settings
-        self._on_change = on_change
+        self._live = live
+        self._on_loaded = on_loaded
         self._clock = clock
         self._loaded: OrderedDict[Key, ServedModel] = OrderedDict()
         self._loading: dict[Key, asyncio.Future[ServedModel]] = {}
@@ -100,11 +102,11 @@ class ModelPool:
             ModelError: It is missing or damaged; the message names the file, the reason and the remedy.
         """
         loop = asyncio.get_running_loop()
-        name = self._settings.default_model
+        name = self._live.current.default_model
         version = await loop.run_in_executor(self._loader, self._registry.resolve, name)
         self._default = await loop.run_in_executor(self._loader, self._load, (name, version))
         self._loaded[name, version] = self._default
-        self._on_change()
+        self._on_loaded(self._default)
 
     def close(self) -> None:
         """Stops loading. Versions in use stay alive as long as a batch holds them."""
@@ -198,15 +200,15 @@ class ModelPool:
         if error is not None:
             logger.error("model %s version %d could not be loaded: %s", *key, error)
             self._failed[key] = self._clock() + _RETRY_AFTER
-        else:
-            self._loaded[key] = done.result()
-            self._evict()
-        self._on_change()
+            return
+        self._loaded[key] = done.result()
+        self._evict()
+        self._on_loaded(done.result())
 
     def _evict(self) -> None:
         """Drops the least recently used versions beyond the limit, never the default nor the newest."""
         for key in list(self._loaded)[:-1]:
-            if len(self._loaded) <= self._settings.max_loaded_models:
+            if len(self._loaded) <= self._live.current.max_loaded_models:
                 return
             if not self.is_default(key):
                 del self._loaded[key]
@@ -221,12 +223,16 @@ class ModelPool:
 
     def _load(self, key: Key) -> ServedModel:
         """Loads and warms up one version. Runs in the loader thread."""
-        settings = self._settings
+        settings = self._live.current
         loaded = self._registry.load(*key)
         engine = create_engine(
-            loaded, kind=settings.engine, precision=settings.precision, threads=settings.effective_engine_threads()
+            loaded,
+            kind=settings.engine_kind(),
+            precision=settings.precision,
+            threads=settings.effective_engine_threads(),
         )
-        engine.warm_up(tuple(size for size in _WARM_UP_SIZES if size <= settings.scheduler.max_batch_size))
+        sizes = tuple(size for size in _WARM_UP_SIZES if size <= settings.scheduler.max_batch_size)
+        warm_up = engine.warm_up(sizes)
         normalisation = loaded.config.feature_normalisation
         mean = np.asarray(normalisation.mean, np.float32)[:, None]
         reach = np.asarray(normalisation.standard_deviation, np.float32)[:, None] * np.float32(
@@ -239,6 +245,7 @@ class ModelPool:
             sha256=loaded.sha256,
             config=loaded.config,
             engine=engine,
+            warm_up=warm_up,
             lower=mean - reach,
             upper=mean + reach,
         )

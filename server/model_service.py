@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
@@ -16,11 +17,13 @@ from model.registry import Registry
 from server.call import Call
 from server.decode import parse
 from server.encode import write_span, write_version
-from server.model_pool import Key, ModelPool
+from server.live_settings import LiveSettings
+from server.model_pool import Key, ModelPool, ServedModel
 from server.refusal import Reason, Refusal
-from server.settings import Settings
+from server.statistics_board import StatisticsBoard
 from tickserve.v1 import prediction_pb2, priority_pb2
 from tickserve.v1.model_service_pb2 import (
+    BatchCost,
     ClassStatistics,
     Engine,
     GetModelRequest,
@@ -30,9 +33,12 @@ from tickserve.v1.model_service_pb2 import (
     ListModelsRequest,
     ListModelsResponse,
     Model,
+    ModelCost,
     ModelState,
     ReplicaStatistics,
 )
+
+logger = logging.getLogger("tickserve")
 
 _DEFAULT_PAGE, _MAX_PAGE = 100, 1000
 _STATES: Mapping[str, ModelState.ValueType] = {
@@ -53,6 +59,7 @@ class ReplicaSnapshot:
         uptime: Seconds since it started.
         open_streams: Tick streams that are open.
         symbols: Symbols whose windows are kept.
+        profile: Scheduling profile in force; empty if none.
     """
 
     replica_id: str
@@ -60,6 +67,7 @@ class ReplicaSnapshot:
     uptime: float
     open_streams: int
     symbols: int
+    profile: str
 
 
 class ModelService:
@@ -69,7 +77,8 @@ class ModelService:
         registry: Where versions lie.
         pool: Which of them are loaded.
         snapshot: Looks at this replica.
-        settings: Limits.
+        board: Knows of the others; None where there are none.
+        live: Limits.
     """
 
     def __init__(
@@ -78,17 +87,19 @@ class ModelService:
         registry: Registry,
         pool: ModelPool,
         snapshot: Callable[[], ReplicaSnapshot],
-        settings: Settings,
+        board: StatisticsBoard | None,
+        live: LiveSettings,
     ) -> None:
         self._registry = registry
         self._pool = pool
         self._snapshot = snapshot
-        self._settings = settings
+        self._board = board
+        self._live = live
 
     async def list_models(self, data: bytes, call: Call) -> Message:
         """Lists the versions of all models, by name, newest version first."""
         del call
-        request = parse(ListModelsRequest, data, max_bytes=self._settings.max_request_bytes)
+        request = parse(ListModelsRequest, data, max_bytes=self._live.current.max_request_bytes)
         if not 0 <= request.page_size <= _MAX_PAGE:
             raise Refusal(Reason.LIMIT_EXCEEDED, f"page_size must lie between 0 and {_MAX_PAGE}.", field="page_size")
         start = _read_page_token(request.page_token)
@@ -100,16 +111,37 @@ class ModelService:
     async def get_model(self, data: bytes, call: Call) -> Message:
         """Describes one version."""
         del call
-        request = parse(GetModelRequest, data, max_bytes=self._settings.max_request_bytes)
+        request = parse(GetModelRequest, data, max_bytes=self._live.current.max_request_bytes)
         key = await self._pool.find(request.model.name, request.model.version)
         config = await asyncio.get_running_loop().run_in_executor(None, self._read_config, key)
         return GetModelResponse(model=self._describe(key, config))
 
     async def get_statistics(self, data: bytes, call: Call) -> Message:
-        """Gives this replica's statistics."""
+        """Gives this replica's statistics, then the others' with their age."""
         del call
-        parse(GetStatisticsRequest, data, max_bytes=self._settings.max_request_bytes)
-        return GetStatisticsResponse(replicas=[self._write_snapshot(self._snapshot())])
+        parse(GetStatisticsRequest, data, max_bytes=self._live.current.max_request_bytes)
+        own = self._write_snapshot(self._snapshot())
+        return GetStatisticsResponse(replicas=[own, *await self._others(own.replica_id)])
+
+    def serialized_snapshot(self) -> bytes:
+        """Returns this replica's figures as the others will pass them on."""
+        return self._write_snapshot(self._snapshot()).SerializeToString()
+
+    async def _others(self, replica_id: str) -> list[ReplicaStatistics]:
+        if self._board is None:
+            return []
+        try:
+            told = await self._board.others(replica_id)
+        except Exception as error:
+            # The caller asked how the service fares: what is known of this replica is worth more than an error.
+            logger.warning("the other replicas' statistics cannot be had: %s", error)
+            return []
+        others = []
+        for age, figures in told:
+            other = ReplicaStatistics.FromString(figures)
+            other.sample_age.CopyFrom(write_span(age))
+            others.append(other)
+        return others
 
     def _write_snapshot(self, snapshot: ReplicaSnapshot) -> ReplicaStatistics:
         statistics = snapshot.scheduler
@@ -122,6 +154,8 @@ class ModelService:
                     priority=cast("priority_pb2.Priority.ValueType", int(priority)),
                     queued_count=statistics.queue_size[priority],
                     oldest_duration=write_span(statistics.oldest_age[priority]),
+                    in_time_count=statistics.in_time[priority],
+                    late_count=statistics.late[priority],
                 )
                 for priority in PriorityClass
             ],
@@ -132,6 +166,13 @@ class ModelService:
             open_stream_count=snapshot.open_streams,
             symbol_count=snapshot.symbols,
             models=[write_version(served) for served in self._pool.loaded().values()],
+            costs=[
+                _write_cost(served, statistics)
+                for served in self._pool.loaded().values()
+                if served.sha256 in statistics.costs
+            ],
+            promoted_count=statistics.promoted,
+            profile=snapshot.profile,
         )
 
     def _read_page(self, start: int, end: int) -> tuple[list[Key], dict[Key, ModelConfig | None]]:
@@ -193,8 +234,26 @@ _OUTCOMES = (
     "expired_in_execution",
     "cancelled",
     "refused_queue_full",
+    "refused_predicted_miss",
+    "displaced",
+    "shared",
     "closed",
 )
+
+
+def _write_cost(served: ServedModel, statistics: Statistics) -> ModelCost:
+    return ModelCost(
+        model=write_version(served),
+        batch_limit=statistics.batch_limit.get(served.sha256, 0),
+        batches=[
+            BatchCost(
+                batch_size=size,
+                median_duration=write_span(estimate.median),
+                quantile_duration=write_span(estimate.quantile),
+            )
+            for size, estimate in sorted(statistics.costs[served.sha256].items())
+        ],
+    )
 
 
 def _read_page_token(token: str) -> int:

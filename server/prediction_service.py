@@ -13,15 +13,14 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from batching import PriorityClass
 from server.call import Call
-from server.deadline import DeadlinePolicy
 from server.decode import parse, read_priority, read_request_id, read_span, read_time, read_window
 from server.encode import write_prediction
 from server.errors import explain, to_status
+from server.live_settings import LiveSettings
 from server.model_pool import ModelPool, ServedModel
 from server.predictor import InputOrigin, PredictionTask, Predictor, Work
 from server.refusal import Reason, Refusal
 from server.response_stream import ResponseStream
-from server.settings import Settings
 from server.window_store import WindowStore
 from tickserve.v1 import prediction_pb2
 from tickserve.v1.prediction_service_pb2 import (
@@ -57,8 +56,7 @@ class PredictionService:
         predictor: Answers tasks.
         pool: Finds models.
         windows: The symbols' windows, for requests that name a symbol.
-        deadlines: Fixes each request's deadline.
-        settings: Limits.
+        live: Limits, and what deadlines follow from.
     """
 
     def __init__(
@@ -67,18 +65,16 @@ class PredictionService:
         predictor: Predictor,
         pool: ModelPool,
         windows: WindowStore,
-        deadlines: DeadlinePolicy,
-        settings: Settings,
+        live: LiveSettings,
     ) -> None:
         self._predictor = predictor
         self._pool = pool
         self._windows = windows
-        self._deadlines = deadlines
-        self._settings = settings
+        self._live = live
 
     async def predict(self, data: bytes, call: Call) -> PredictResponse:
         """Answers one window."""
-        request = parse(PredictRequest, data, max_bytes=self._settings.max_request_bytes)
+        request = parse(PredictRequest, data, max_bytes=self._live.current.max_request_bytes)
         request_id = read_request_id(request.request_id)
         terms = await self._terms(request, call, received_at=call.received_at)
         return PredictResponse(
@@ -87,8 +83,8 @@ class PredictionService:
 
     async def predict_batch(self, data: bytes, call: Call) -> PredictBatchResponse:
         """Answers several windows under one deadline, each with its own result, in input order."""
-        request = parse(PredictBatchRequest, data, max_bytes=self._settings.max_request_bytes)
-        limit = self._settings.max_windows_per_request
+        request = parse(PredictBatchRequest, data, max_bytes=self._live.current.max_request_bytes)
+        limit = self._live.current.max_windows_per_request
         if not request.items:
             raise Refusal(Reason.MISSING_INPUT, "Send at least one item.", field="items")
         if len(request.items) > limit:
@@ -121,7 +117,7 @@ class PredictionService:
     ) -> AsyncGenerator[StreamPredictResponse, None]:
         """Answers windows as they come, each as soon as it is ready."""
         responses: ResponseStream[StreamPredictResponse] = ResponseStream(
-            max_in_flight=self._settings.max_in_flight_per_stream
+            max_in_flight=self._live.current.max_in_flight_per_stream
         )
         in_flight: set[str] = set()
 
@@ -140,7 +136,7 @@ class PredictionService:
                 received_at = self._predictor.now()
                 await responses.reserve()
                 try:
-                    request = parse(StreamPredictRequest, data, max_bytes=self._settings.max_request_bytes)
+                    request = parse(StreamPredictRequest, data, max_bytes=self._live.current.max_request_bytes)
                 except Refusal as refusal:
                     responses.put(_failed_item("", refusal, call))
                     continue
@@ -162,9 +158,9 @@ class PredictionService:
         timeout = read_span(request, "timeout")
         if timeout is None and isinstance(request, StreamPredictRequest):
             # The RPC's deadline covers the whole stream: it bounds an item, but says nothing of the item's own urgency.
-            timeout = self._deadlines.default_timeouts[priority]
+            timeout = self._live.deadlines.default_timeouts[priority]
         max_age = read_span(request, "max_age")
-        deadline = self._deadlines.deadline(
+        deadline = self._live.deadlines.deadline(
             received_at=received_at, rpc_deadline=call.rpc_deadline, timeout=timeout, priority=priority
         )
         model = await self._pool.get(request.model.name, request.model.version)
@@ -194,6 +190,7 @@ class PredictionService:
                 received_at=terms.received_at,
                 caller=call.caller,
                 trace_id=call.trace_id,
+                shareable=not options.bypass_cache,
             )
         )
         return write_prediction(answer, options)

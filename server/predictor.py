@@ -61,6 +61,7 @@ class PredictionTask:
         received_at: Monotonic seconds.
         caller: Identity for fairness between callers.
         trace_id: Of the call; empty if not traced.
+        shareable: Whether one execution may answer this and identical requests that wait or run beside it.
     """
 
     work: Work
@@ -70,6 +71,7 @@ class PredictionTask:
     received_at: float
     caller: str
     trace_id: str
+    shareable: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,7 @@ class Predictor:
             InvalidOutputError: The engine gave no usable answer for this window.
         """
         work = task.work
+        digest = hashlib.sha256(np.ascontiguousarray(work.window).data).hexdigest()
         completion = await self._batcher.submit(
             Request(
                 priority=task.priority,
@@ -121,19 +124,19 @@ class Predictor:
                 batch_key=work.model.sha256,
                 caller=task.caller,
                 payload=work,
+                share_key=digest if task.shareable else None,
             )
         )
         row = completion.result
         if row is None:
             raise InvalidOutputError(f"model {work.model.name} version {work.model.version} gave an invalid answer")
-        evidence = hashlib.sha256(np.ascontiguousarray(work.window).data).hexdigest()
         unusual = work.model.is_out_of_distribution(work.window)
         now = self._clock()
         return Answer(
             task=task,
             completion=completion,
             row=row,
-            input_sha256=evidence,
+            input_sha256=digest,
             out_of_distribution=unusual,
             total_duration=now - task.received_at,
             deadline_slack=task.deadline - now,

@@ -35,6 +35,8 @@ class Reason(enum.Enum):
     SYMBOL_NOT_OPEN = enum.auto()
     REQUEST_ID_REUSED = enum.auto()
     QUEUE_FULL = enum.auto()
+    PREDICTED_DEADLINE_MISS = enum.auto()
+    DISPLACED = enum.auto()
     EXPIRED_IN_QUEUE = enum.auto()
     EXPIRED_IN_EXECUTION = enum.auto()
     DRAINING = enum.auto()

@@ -6,25 +6,29 @@ Owns the order of start and stop, and what the parts are given. Decides nothing 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import time
 from collections.abc import Callable
 
 from batching import Batcher
 from model.outputs import OutputRow
 from model.registry import Registry
-from server.deadline import DeadlinePolicy
 from server.dispatch import Dispatcher
 from server.health import PREDICTION_SERVICE, Health
-from server.model_pool import ModelPool
+from server.live_settings import LiveSettings
+from server.model_pool import ModelPool, ServedModel
 from server.model_service import ModelService, ReplicaSnapshot
 from server.prediction_service import PredictionService
 from server.predictor import Predictor, Work, run_batch
 from server.settings import Settings
+from server.statistics_board import StatisticsBoard
 from server.tick_service import TickService
 from server.window_store import WindowStore
 
 _HEALTH_INTERVAL = 0.25
+_PUBLISH_INTERVAL = 1.0
+
+logger = logging.getLogger("tickserve")
 
 
 class Replica:
@@ -35,32 +39,36 @@ class Replica:
         replica_id: Identifies the process in answers and statistics.
         health: Where probes look.
         on_hang: Called when the engine hangs for good; must end the process, for nothing else can.
+        board: Where replicas tell each other of themselves; None where there is only one.
     """
 
-    def __init__(self, settings: Settings, *, replica_id: str, health: Health, on_hang: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        replica_id: str,
+        health: Health,
+        on_hang: Callable[[], None],
+        board: StatisticsBoard | None = None,
+    ) -> None:
         self._replica_id = replica_id
         self._health = health
+        self._board = board
         self._started_at = time.monotonic()
-        self._watch: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._live = LiveSettings(settings)
         registry = Registry(settings.registry)
         self._batcher: Batcher[Work, OutputRow | None] = Batcher(
             run_batch, config=settings.scheduler.to_config(), on_hang=on_hang
         )
-        self._pool = ModelPool(registry, settings, on_change=self._update_health)
+        self._pool = ModelPool(registry, self._live, on_loaded=self._model_loaded)
         self._windows = WindowStore(max_symbols=settings.max_symbols)
-        deadlines = DeadlinePolicy(
-            default_timeouts=settings.default_timeout_table(),
-            max_timeout=settings.max_timeout,
-            reply_margin=settings.reply_margin,
-        )
         predictor = Predictor(self._batcher, replica_id=replica_id)
-        predictions = PredictionService(
-            predictor=predictor, pool=self._pool, windows=self._windows, deadlines=deadlines, settings=settings
+        predictions = PredictionService(predictor=predictor, pool=self._pool, windows=self._windows, live=self._live)
+        self._ticks = TickService(predictor=predictor, pool=self._pool, windows=self._windows, live=self._live)
+        self._models = models = ModelService(
+            registry=registry, pool=self._pool, snapshot=self.snapshot, board=board, live=self._live
         )
-        self._ticks = TickService(
-            predictor=predictor, pool=self._pool, windows=self._windows, deadlines=deadlines, settings=settings
-        )
-        models = ModelService(registry=registry, pool=self._pool, snapshot=self.snapshot, settings=settings)
         self.dispatcher = Dispatcher(
             unary={
                 "Predict": predictions.predict,
@@ -80,14 +88,22 @@ class Replica:
         """
         await self._batcher.start()
         await self._pool.start()
-        self._watch = asyncio.get_running_loop().create_task(self._watch_health())
+        loop = asyncio.get_running_loop()
+        self._tasks.append(loop.create_task(self._watch_health()))
+        if self._board is not None:
+            self._tasks.append(loop.create_task(self._publish_statistics(self._board)))
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Puts other live settings in force, for what arrives from now on."""
+        self._live.change(settings)
+        self._batcher.reconfigure(settings.scheduler.to_config())
+        self._windows.max_symbols = settings.max_symbols
 
     async def close(self) -> None:
         """Turns health to NOT_SERVING, finishes what was accepted, and frees threads. Idempotent."""
-        if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._health.set_all(serving=False)
         await self._batcher.close(drain=True)
         self._pool.close()
@@ -104,7 +120,13 @@ class Replica:
             uptime=time.monotonic() - self._started_at,
             open_streams=self._ticks.open_stream_count,
             symbols=len(self._windows),
+            profile=self._live.current.profile,
         )
+
+    def _model_loaded(self, served: ServedModel) -> None:
+        for size, seconds in served.warm_up.items():
+            self._batcher.observe_warm_up(served.sha256, size, seconds)
+        self._update_health()
 
     def _update_health(self) -> None:
         serving = self.is_serving()
@@ -119,3 +141,12 @@ class Replica:
         while True:
             self._update_health()
             await asyncio.sleep(_HEALTH_INTERVAL)
+
+    async def _publish_statistics(self, board: StatisticsBoard) -> None:
+        """Tells the other replicas of this one; a board that is gone costs them news, and this one nothing."""
+        while True:
+            await asyncio.sleep(_PUBLISH_INTERVAL)
+            try:
+                await board.publish(self._replica_id, self._models.serialized_snapshot())
+            except Exception as error:
+                logger.warning("statistics were not published: %s", error)

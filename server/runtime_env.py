@@ -42,6 +42,8 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
         # HAProxy learns of a leaving replica within a second; the default of 30 s would make every stop take as long.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
+        # Ray runs its workers, and so our replicas and HAProxy, at niceness 15: any other process would starve them.
+        "RAY_worker_niceness": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         # Ray warns about a future default for fractional GPUs; it concerns nothing here.
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

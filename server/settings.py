@@ -11,12 +11,13 @@ from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError as UnreadableSettingError
 
-from batching import PriorityClass, SchedulerConfig
+from server.profiles import PROFILE_VARIABLE, PROFILES, ProfileName
+from server.scheduler_settings import ClassTimeouts, SchedulerSettings, Seconds
 
 CONFIG_VARIABLE = "TICKSERVE_CONFIG"
 DEFAULT_FILE = "tickserve.toml"
@@ -24,64 +25,11 @@ _PREFIX = "TICKSERVE_"
 # Variables of the client and of this module that share the prefix.
 _OTHER_VARIABLES = {CONFIG_VARIABLE, "TICKSERVE_TARGET"}
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class SettingsError(Exception):
     """The settings contradict themselves or name something unknown. The message names the key and the remedy."""
-
-
-class ClassTimeouts(BaseModel):
-    """Seconds allowed per class where the caller gives neither deadline nor timeout."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    real_time: Seconds = Field(
-        default=0.1, description="Seconds allowed for real_time where the caller gives neither deadline nor timeout"
-    )
-    standard: Seconds = Field(
-        default=1.0, description="Seconds allowed for standard where the caller gives neither deadline nor timeout"
-    )
-    background: Seconds = Field(
-        default=30.0, description="Seconds allowed for background where the caller gives neither deadline nor timeout"
-    )
-
-
-class SchedulerSettings(BaseModel):
-    """How batches are formed (see `batching.SchedulerConfig`); queue sizes count waiting requests."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    max_batch_size: int = Field(default=64, ge=1, le=1024, description="Most windows of one engine call")
-    max_queue_delay: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
-        description="Seconds that a batch which is not full may be held back for company; 0: never",
-    )
-    max_queue_size: int = Field(
-        default=4096, ge=1, description="Most waiting requests of one class; above it QUEUE_FULL"
-    )
-    max_total_queue_size: int = Field(default=8192, ge=1, description="Most waiting requests of all classes")
-    fairness_quantum: int = Field(
-        default=64, ge=1, description="Requests that one caller may place in a round of its class"
-    )
-    engine_hang_timeout: Seconds = Field(
-        default=30.0, description="Seconds after which an engine call counts as hung and the replica is replaced"
-    )
-
-    def to_config(self) -> SchedulerConfig:
-        """Returns the scheduler's own configuration; `max_queue_size` holds for each class."""
-        return SchedulerConfig(
-            max_batch_size=self.max_batch_size,
-            max_queue_delay=self.max_queue_delay,
-            max_queue_size=dict.fromkeys(PriorityClass, self.max_queue_size),
-            max_total_queue_size=self.max_total_queue_size,
-            fairness_quantum=self.fairness_quantum,
-            engine_hang_timeout=self.engine_hang_timeout,
-        )
 
 
 class Settings(BaseSettings):
@@ -113,6 +61,9 @@ class Settings(BaseSettings):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto", description="Number format; auto takes bf16 where the CPU has it"
     )
+    compile: bool = Field(
+        default=True, description="Whether the network is compiled; false computes eagerly, to compare and to debug"
+    )
     engine_threads: int = Field(
         default=0, ge=0, description="Threads of one engine call; 0: as many as the replica's CPUs"
     )
@@ -122,6 +73,9 @@ class Settings(BaseSettings):
         default=0.0, ge=0, description="CPUs of one replica; 0: the machine's, shared evenly by the replicas"
     )
 
+    profile: ProfileName = Field(
+        default="", description="Named set of scheduling values (docs/scheduling.md); single settings win over it"
+    )
     default_timeouts: ClassTimeouts = ClassTimeouts()
     max_timeout: Seconds = Field(
         default=300.0, description="Longest time that any request may take, seconds; longer timeouts are cut to it"
@@ -167,6 +121,11 @@ class Settings(BaseSettings):
         for name, timeout in self.default_timeouts:
             if timeout > self.max_timeout:
                 raise ValueError(f"default_timeouts.{name} must not exceed max_timeout; raise max_timeout")
+        for name, timeout in self.default_timeouts:
+            if self.scheduler.max_queue_delay >= timeout:
+                raise ValueError(f"scheduler.max_queue_delay must be below default_timeouts.{name}; lower the delay")
+        if not self.compile and self.engine == "openvino":
+            raise ValueError("compile: false computes eagerly, which openvino cannot; set engine to auto")
         if self.grpc_port == self.http_port:
             raise ValueError("grpc_port and http_port must differ")
         return self
@@ -180,10 +139,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Returns the sources, strongest first: arguments, environment, file."""
+        """Returns the sources, strongest first: arguments, environment, file, profile."""
         del dotenv_settings, file_secret_settings
         file = Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE)
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=file)
+        return init_settings, env_settings, toml, ProfileSource(settings_cls)
 
     def effective_engine_threads(self) -> int:
         """Returns the threads of one engine call: the setting, or the replica's whole CPUs, at least one."""
@@ -193,13 +153,24 @@ class Settings(BaseSettings):
         """Returns the CPUs of one replica: the setting, or an even share of this machine's, at least one."""
         return self.replica_cpus or float(max(1, (os.cpu_count() or 1) // self.replicas))
 
-    def default_timeout_table(self) -> dict[PriorityClass, float]:
-        """Returns the default timeouts by class."""
-        return {
-            PriorityClass.REAL_TIME: self.default_timeouts.real_time,
-            PriorityClass.STANDARD: self.default_timeouts.standard,
-            PriorityClass.BACKGROUND: self.default_timeouts.background,
-        }
+    def engine_kind(self) -> Literal["auto", "eager", "torchscript", "openvino"]:
+        """Returns the kind of engine to create."""
+        return self.engine if self.compile else "eager"
+
+
+class ProfileSource(PydanticBaseSettingsSource):
+    """The weakest source: the values of the profile that the stronger ones, or the original variable, name."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Not used: the profile is read as a whole."""
+        del field
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Returns the profile's values, or none; an unknown name is left to the field's own validation."""
+        name = self.current_state.get("profile") or os.environ.get(PROFILE_VARIABLE, "")
+        values = PROFILES.get(name)
+        return {"profile": name} | (values.model_dump() if values is not None else {})
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -219,6 +190,9 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**{key: value for key, value in overrides.items() if value is not None})
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}" for item in error.errors()]
+        name = os.environ.get(PROFILE_VARIABLE, "")
+        if any(item["loc"] == ("profile",) and item["input"] == name for item in error.errors()):
+            lines.append(f"{PROFILE_VARIABLE} is {name[:64]!r}")
         raise SettingsError("Invalid settings: " + "; ".join(lines)) from None
     except UnreadableSettingError as error:
         raise SettingsError(f"Invalid settings: {error}; set single keys, as in {_PREFIX}SCHEDULER__...=1.") from None

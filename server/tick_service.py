@@ -12,10 +12,10 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from server.call import Call
-from server.deadline import DeadlinePolicy
 from server.decode import parse, read_history, read_priority, read_tick
 from server.encode import write_gap, write_opened, write_prediction, write_progress
 from server.errors import explain, to_status
+from server.live_settings import LiveSettings
 from server.model_pool import ModelPool
 from server.predictor import PredictionTask, Predictor, Work
 from server.refusal import Reason, Refusal
@@ -37,8 +37,7 @@ class TickService:
         predictor: Answers due predictions.
         pool: Finds models.
         windows: Keeps the symbols' windows.
-        deadlines: Fixes each prediction's deadline.
-        settings: Limits.
+        live: Limits, and what deadlines follow from.
     """
 
     def __init__(
@@ -47,14 +46,12 @@ class TickService:
         predictor: Predictor,
         pool: ModelPool,
         windows: WindowStore,
-        deadlines: DeadlinePolicy,
-        settings: Settings,
+        live: LiveSettings,
     ) -> None:
         self._predictor = predictor
         self._pool = pool
         self._windows = windows
-        self._deadlines = deadlines
-        self._settings = settings
+        self._live = live
         self.open_stream_count = 0
 
     async def stream_ticks(
@@ -80,7 +77,7 @@ class TickService:
         """
         if not message.symbols:
             raise Refusal(Reason.INVALID_SYMBOL, "Name at least one symbol.", field="symbols")
-        limit = self._settings.max_symbols_per_stream
+        limit = self._live.current.max_symbols_per_stream
         if len(message.symbols) > limit:
             raise Refusal(
                 Reason.LIMIT_EXCEEDED,
@@ -129,15 +126,16 @@ class TickService:
                 work=Work(window=due.window, model=session.model),
                 origin=due.origin,
                 priority=session.priority,
-                deadline=self._deadlines.deadline(
+                deadline=self._live.deadlines.deadline(
                     received_at=received_at,
                     rpc_deadline=call.rpc_deadline,
-                    timeout=due.valid_duration or self._deadlines.default_timeouts[session.priority],
+                    timeout=due.valid_duration or self._live.deadlines.default_timeouts[session.priority],
                     priority=session.priority,
                 ),
                 received_at=received_at,
                 caller=call.caller,
                 trace_id=call.trace_id,
+                shareable=True,
             )
         )
         return TickPrediction(
@@ -150,7 +148,7 @@ class TickService:
     @property
     def settings(self) -> Settings:
         """The server's settings."""
-        return self._settings
+        return self._live.current
 
 
 class _TickStream:

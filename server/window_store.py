@@ -35,7 +35,7 @@ class WindowStore:
     """
 
     def __init__(self, *, max_symbols: int, wall_clock: Callable[[], float] = time.time) -> None:
-        self._max_symbols = max_symbols
+        self.max_symbols = max_symbols
         self._wall_clock = wall_clock
         self._windows: dict[Key, SymbolWindow] = {}
         # Those that no stream holds, longest unused first: making room must not take a search.
@@ -61,12 +61,12 @@ class WindowStore:
         keys = [_key(symbol, config) for symbol in symbols]
         new = sum(key not in self._windows for key in keys)
         spare = len(self._idle) - sum(key in self._idle for key in keys)
-        if len(self._windows) + new - spare > self._max_symbols:
+        if len(self._windows) + new - spare > self.max_symbols:
             raise Refusal(
                 Reason.LIMIT_EXCEEDED,
-                f"This server keeps at most {self._max_symbols} symbols and streams hold too many of them; close some.",
+                f"This server keeps at most {self.max_symbols} symbols and streams hold too many of them; close some.",
                 field="symbols",
-                metadata={"limit": str(self._max_symbols)},
+                metadata={"limit": str(self.max_symbols)},
             )
         for key in keys:
             self._idle.pop(key, None)
@@ -115,7 +115,7 @@ class WindowStore:
     def _hold_one(self, key: Key, symbol: str, config: ModelConfig) -> SymbolWindow:
         window = self._windows.get(key)
         if window is None:
-            if len(self._windows) >= self._max_symbols:
+            if len(self._windows) >= self.max_symbols:
                 forgotten, _ = self._idle.popitem(last=False)
                 del self._windows[forgotten]
             window = self._windows[key] = SymbolWindow(symbol, config)

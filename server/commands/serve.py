@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ import typer
 from model.errors import ModelError
 from server.commands.console import fail
 from server.launcher import LaunchError, serve_until_signalled
+from server.profiles import ProfileName
 from server.settings import SettingsError, load_settings
 
 
@@ -22,26 +24,31 @@ def serve(
     replicas: Annotated[int | None, typer.Option(help="Number of replicas.")] = None,
     engine: Annotated[Literal["auto", "torchscript", "openvino"] | None, typer.Option(help="Inference engine.")] = None,
     precision: Annotated[Literal["auto", "fp32", "bf16"] | None, typer.Option(help="Number format.")] = None,
+    profile: Annotated[ProfileName | None, typer.Option(help="Named set of scheduling values.")] = None,
 ) -> None:
     """Run the service on this machine until SIGINT or SIGTERM.
 
-    Options win over TICKSERVE_* variables, and these over the file that TICKSERVE_CONFIG names.
+    Options win over TICKSERVE_* variables, these over the file that TICKSERVE_CONFIG names, and that over the profile.
+    SIGHUP makes the service read them again.
     """
+    read = partial(
+        load_settings,
+        host=host,
+        grpc_port=grpc_port,
+        http_port=http_port,
+        registry=registry,
+        default_model=default_model,
+        replicas=replicas,
+        engine=engine,
+        precision=precision,
+        profile=profile,
+    )
     try:
-        settings = load_settings(
-            host=host,
-            grpc_port=grpc_port,
-            http_port=http_port,
-            registry=registry,
-            default_model=default_model,
-            replicas=replicas,
-            engine=engine,
-            precision=precision,
-        )
+        settings = read()
     except SettingsError as error:
         fail(str(error), code=2)
     try:
-        serve_until_signalled(settings)
+        serve_until_signalled(settings, reload=read)
     except ModelError as error:
         fail(f"{error}\nTrain a model with `tickserve train`, or name another registry with --registry.")
     except LaunchError as error:

@@ -1,5 +1,6 @@
 """One Ray Serve instance a session: the real command in a process of its own, on ports of its own."""
 
+import itertools
 import os
 import signal
 import socket
@@ -20,6 +21,8 @@ from tests.support.registry import FULL, make_registry
 START_TIMEOUT = 180
 STOP_TIMEOUT = 30
 
+_services = itertools.count()
+
 
 @dataclass(frozen=True)
 class Service:
@@ -30,6 +33,7 @@ class Service:
     fallback: str
     registry: Path
     process: subprocess.Popen[str]
+    output: list[str]
 
     def replica_pid(self) -> int:
         """Returns the pid of the one replica."""
@@ -61,7 +65,16 @@ def environment(registry: Path, **extra: str) -> dict[str, str]:
             "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT",
         )
     }
-    return inherited | ports | {"TICKSERVE_REGISTRY": str(registry)} | extra
+    # Replicas of several services on one machine must not meet on a port, either: Ray Serve takes the next free one of
+    # a range, and a replica that has just gone may still be in another proxy's list.
+    first = 20_000 + 200 * next(_services)
+    ranges = {
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + 99),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(first + 100),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(first + 199),
+    }
+    return inherited | ports | ranges | {"TICKSERVE_REGISTRY": str(registry)} | extra
 
 
 @contextmanager
@@ -91,6 +104,7 @@ def serving(env: Mapping[str, str], registry: Path) -> Iterator[Service]:
             fallback=f"127.0.0.1:{env['RAY_SERVE_FALLBACK_PROXY_GRPC_PORT']}",
             registry=registry,
             process=process,
+            output=output,
         )
     finally:
         stop(process)

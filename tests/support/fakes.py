@@ -1,6 +1,7 @@
 """Stand-ins for tests of single parts: an engine that computes at once, a model that has it, a context that keeps."""
 
 import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import grpc
@@ -24,17 +25,22 @@ class FakeEngine:
     Attributes:
         batches: What it was given.
         error: Raised by every call, if set.
+        wait: Called by every call before it computes, in the engine's thread: lets a test hold it.
+        seconds_per_window: What it tells of itself when it is warmed up.
         info: What an engine tells of itself.
     """
 
     def __init__(self) -> None:
         self.batches: list[NDArray[np.float32]] = []
         self.error: Exception | None = None
+        self.wait: Callable[[], object] = lambda: None
+        self.seconds_per_window = 0.001
         self.info = EngineInfo(name="fake", device="cpu", precision="fp32", threads=1, reason="a test")
 
     def run(self, windows: NDArray[np.float32]) -> ModelOutputs:
         """See `model.engine.Engine`."""
         self.batches.append(windows)
+        self.wait()
         if self.error is not None:
             raise self.error
         count = len(windows)
@@ -53,8 +59,9 @@ class FakeEngine:
             features=np.zeros((count, 256), np.float32),
         )
 
-    def warm_up(self, batch_sizes: tuple[int, ...]) -> None:
-        """See `model.engine.Engine`."""
+    def warm_up(self, batch_sizes: tuple[int, ...]) -> Mapping[int, float]:
+        """See `model.engine.Engine`; does not run at all."""
+        return {size: size * self.seconds_per_window for size in batch_sizes}
 
 
 def served_model(
@@ -67,6 +74,7 @@ def served_model(
         sha256=f"{version:064x}",
         config=config or make_config(),
         engine=engine or FakeEngine(),
+        warm_up={1: 0.001, 2: 0.002},
         lower=np.full((50, 1), -100, np.float32),
         upper=np.full((50, 1), 100, np.float32),
     )

@@ -18,6 +18,7 @@ from server.health import Health
 from server.ingress import Context, Streamed, Unary
 from server.replica import Replica
 from server.settings import Settings
+from server.statistics_board import StatisticsBoard
 
 REPLICA_ID = "replica-under-test"
 
@@ -54,10 +55,10 @@ def settings_for(registry: Path, **overrides: Any) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Service]:
+async def serving(settings: Settings, *, board: StatisticsBoard | None = None) -> AsyncIterator[Service]:
     """Serves on a free loopback port while the context is entered; the registry must have a `cnn_lstm`."""
     health = Health()
-    replica = Replica(settings, replica_id=REPLICA_ID, health=health, on_hang=lambda: None)
+    replica = Replica(settings, replica_id=REPLICA_ID, health=health, on_hang=lambda: None, board=board)
     limit = settings.transport_max_message_bytes
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", limit), ("grpc.so_reuseport", 0)])
     unary, streamed = bytes_handlers(replica.dispatcher)

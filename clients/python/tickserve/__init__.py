@@ -21,7 +21,7 @@ by `tick_stream` and `async_tick_stream`. `v1` holds the generated stubs, `cli` 
 
 from tickserve.async_client import AsyncClient
 from tickserve.async_tick_stream import AsyncTickStream
-from tickserve.catalog import ClassStatistics, Engine, Model, ModelState, ReplicaStatistics
+from tickserve.catalog import BatchCost, ClassStatistics, Engine, Model, ModelCost, ModelState, ReplicaStatistics
 from tickserve.client import Client
 from tickserve.errors import (
     AccessDeniedError,
@@ -65,6 +65,7 @@ __all__ = (
     "AuthenticationError",
     "Bar",
     "BarCorrection",
+    "BatchCost",
     "BatchItem",
     "CallOptions",
     "ClassStatistics",
@@ -83,6 +84,7 @@ __all__ = (
     "InvalidRequestError",
     "MarketEvent",
     "Model",
+    "ModelCost",
     "ModelState",
     "ModelVersion",
     "NotFoundError",

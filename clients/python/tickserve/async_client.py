@@ -222,7 +222,7 @@ class AsyncClient:
         return Model.from_proto(response.model)
 
     async def statistics(self, *, timeout: float | None = None) -> list[ReplicaStatistics]:
-        """Gives the counters and queues of the replicas, the answering one first.
+        """Gives the counters and queues: the answering replica's first, then the others', as they last told.
 
         Raises:
             TickserveError: The call was refused or failed.

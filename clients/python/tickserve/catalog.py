@@ -11,7 +11,7 @@ from tickserve.priority import Priority
 from tickserve.v1 import model_service_pb2
 from tickserve.wire import from_duration
 
-__all__ = ("ClassStatistics", "Engine", "Model", "ModelState", "ReplicaStatistics")
+__all__ = ("BatchCost", "ClassStatistics", "Engine", "Model", "ModelCost", "ModelState", "ReplicaStatistics")
 
 
 class ModelState(enum.IntEnum):
@@ -92,13 +92,75 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchCost:
+    """The predicted duration of batches of one size. Spans are seconds."""
+
+    batch_size: int
+    """Windows in the batch."""
+    median_duration: float
+    """Half of such batches do not take longer."""
+    quantile_duration: float
+    """Nearly all of them do not take longer."""
+
+    @classmethod
+    def from_proto(cls, message: model_service_pb2.BatchCost) -> BatchCost:
+        """Reads the contract's message."""
+        return cls(
+            batch_size=message.batch_size,
+            median_duration=from_duration(message.median_duration),
+            quantile_duration=from_duration(message.quantile_duration),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCost:
+    """The predicted duration of a model's batches on one replica, as learned from those that it ran."""
+
+    model: ModelVersion
+    batch_limit: int
+    """The most windows that a batch may hold now."""
+    batches: tuple[BatchCost, ...]
+    """Smallest first."""
+
+    @classmethod
+    def from_proto(cls, message: model_service_pb2.ModelCost) -> ModelCost:
+        """Reads the contract's message."""
+        return cls(
+            model=ModelVersion.from_proto(message.model),
+            batch_limit=message.batch_limit,
+            batches=tuple(map(BatchCost.from_proto, message.batches)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ClassStatistics:
-    """The queue of one class."""
+    """The queue of one class, and how its requests fared."""
 
     priority: Priority
     queued_count: int
     oldest_duration: float
     """Seconds that the oldest of them has waited; 0 if none waits."""
+    in_time_count: int
+    """Requests that were answered before their deadline."""
+    late_count: int
+    """Requests that were admitted and then missed their deadline; refused ones are not among them."""
+
+    @property
+    def miss_ratio(self) -> float | None:
+        """The part of the admitted requests that missed their deadline, in [0, 1]; None while none has ended."""
+        ended = self.in_time_count + self.late_count
+        return self.late_count / ended if ended else None
+
+    @classmethod
+    def from_proto(cls, message: model_service_pb2.ClassStatistics) -> ClassStatistics:
+        """Reads the contract's message."""
+        return cls(
+            priority=Priority.from_proto(message.priority),
+            queued_count=message.queued_count,
+            oldest_duration=from_duration(message.oldest_duration),
+            in_time_count=message.in_time_count,
+            late_count=message.late_count,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +186,12 @@ class ReplicaStatistics:
     """Symbols whose windows are kept."""
     models: tuple[ModelVersion, ...]
     """Models that are loaded."""
+    costs: tuple[ModelCost, ...]
+    """What batches of each model are predicted to cost."""
+    promoted_count: int
+    """Requests that were ever promoted because they had waited for too long."""
+    profile: str
+    """The scheduling profile in force; empty where none was chosen."""
 
     @classmethod
     def from_proto(cls, message: model_service_pb2.ReplicaStatistics) -> ReplicaStatistics:
@@ -132,15 +200,15 @@ class ReplicaStatistics:
             replica_id=message.replica_id,
             sample_age=from_duration(message.sample_age),
             uptime_duration=from_duration(message.uptime_duration),
-            classes=tuple(
-                ClassStatistics(Priority.from_proto(of.priority), of.queued_count, from_duration(of.oldest_duration))
-                for of in message.classes
-            ),
+            classes=tuple(map(ClassStatistics.from_proto, message.classes)),
             in_flight_count=message.in_flight_count,
             batch_count=message.batch_count,
             outcome_counts=dict(sorted(message.outcome_counts.items())),
             heartbeat_age=from_duration(message.heartbeat_age),
             open_stream_count=message.open_stream_count,
             symbol_count=message.symbol_count,
-            models=tuple(ModelVersion.from_proto(of) for of in message.models),
+            models=tuple(map(ModelVersion.from_proto, message.models)),
+            costs=tuple(map(ModelCost.from_proto, message.costs)),
+            promoted_count=message.promoted_count,
+            profile=message.profile,
         )

@@ -218,7 +218,7 @@ class Client:
         return Model.from_proto(response.model)
 
     def statistics(self, *, timeout: float | None = None) -> list[ReplicaStatistics]:
-        """Gives the counters and queues of the replicas, the answering one first.
+        """Gives the counters and queues: the answering replica's first, then the others', as they last told.
 
         Raises:
             TickserveError: The call was refused or failed.

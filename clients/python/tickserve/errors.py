@@ -5,7 +5,7 @@ TickserveError
 ├── NotFoundError           NOT_FOUND: no such model, version or symbol
 ├── PreconditionError       FAILED_PRECONDITION: a window is incomplete or stale, a symbol not open, trading halted
 ├── RequestIdReusedError    ALREADY_EXISTS: the request id belongs to another payload
-├── OverloadedError         RESOURCE_EXHAUSTED: queue full, deadline cannot be met, rate limited; see `retry_delay`
+├── OverloadedError         RESOURCE_EXHAUSTED: queue full, would be late, displaced, rate limited; see `retry_delay`
 ├── DeadlineError           DEADLINE_EXCEEDED: expired in the queue or the engine, or no answer came in time
 ├── AuthenticationError     UNAUTHENTICATED: API key missing or invalid
 ├── AccessDeniedError       PERMISSION_DENIED: the key does not allow the method or the priority
@@ -132,7 +132,12 @@ class RequestIdReusedError(TickserveError):
 
 
 class OverloadedError(TickserveError):
-    """The service sheds load: the request would have been late, or would have made others late."""
+    """The service sheds load: the request would have been late, or would have made others late.
+
+    Among the values of `reason` are QUEUE_FULL; PREDICTED_DEADLINE_MISS, where `metadata["predicted_completion"]` says
+    after how many seconds the answer would have come; and DISPLACED: it waited in a full queue and a more urgent
+    request took its place.
+    """
 
     default_code = grpc.StatusCode.RESOURCE_EXHAUSTED
 

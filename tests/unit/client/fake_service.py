@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from tests.unit.client.fake_statistics import replica
 from tickserve.v1 import (
     model_service_pb2,
     model_service_pb2_grpc,
@@ -139,6 +140,7 @@ class FakeService(prediction_service_pb2_grpc.PredictionServiceServicer, model_s
         self.end_ticks_with: Any = None
         """A status that ends the tick stream at its first tick; None: none does."""
         self.ticks_end_code: grpc.StatusCode | None = None
+        self.replicas = [replica()]
         self.received: list[Any] = []
         self.metadata: dict[str, str | bytes] = {}
         self.time_remaining: float | None = None
@@ -287,27 +289,9 @@ class FakeService(prediction_service_pb2_grpc.PredictionServiceServicer, model_s
         return model_service_pb2.GetModelResponse(model=model(version=request.model.version or 3))
 
     def GetStatistics(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Tells of one replica."""
+        """Tells of the replicas."""
         self._begin(request, context)
-        replica = model_service_pb2.ReplicaStatistics(
-            replica_id="replica-1",
-            uptime_duration=duration_pb2.Duration(seconds=90),
-            classes=[
-                model_service_pb2.ClassStatistics(
-                    priority=priority_pb2.PRIORITY_REAL_TIME,
-                    queued_count=2,
-                    oldest_duration=duration_pb2.Duration(nanos=5_000_000),
-                )
-            ],
-            in_flight_count=4,
-            batch_count=1234,
-            outcome_counts={"ok": 5678, "QUEUE_FULL": 2},
-            heartbeat_age=duration_pb2.Duration(nanos=1_000_000),
-            open_stream_count=5,
-            symbol_count=6,
-            models=[prediction_pb2.ModelVersion(name="eurusd", version=3)],
-        )
-        return model_service_pb2.GetStatisticsResponse(replicas=[replica])
+        return model_service_pb2.GetStatisticsResponse(replicas=self.replicas)
 
     @contextmanager
     def serving(self) -> Iterator[Self]:

@@ -8,8 +8,10 @@ import pytest
 
 from tests.unit.client.conftest import Ask
 from tests.unit.client.fake_service import FakeService, rich_status
+from tests.unit.client.fake_statistics import replica
 from tickserve import (
     AsyncClient,
+    BatchCost,
     BatchItem,
     Client,
     DeadlineError,
@@ -131,11 +133,39 @@ async def test_one_model_is_described(ask: Ask) -> None:
 
 async def test_statistics_are_read(ask: Ask) -> None:
     """Counters and queues arrive."""
-    (replica,) = await ask("statistics")
-    assert (replica.replica_id, replica.uptime_duration, replica.batch_count) == ("replica-1", 90.0, 1234)
-    assert replica.outcome_counts == {"QUEUE_FULL": 2, "ok": 5678}
-    assert replica.classes[0].priority is Priority.REAL_TIME
-    assert replica.classes[0].oldest_duration == pytest.approx(0.005)
+    (told,) = await ask("statistics")
+    assert (told.replica_id, told.uptime_duration, told.batch_count) == ("replica-1", 90.0, 1234)
+    assert told.outcome_counts == {"QUEUE_FULL": 2, "ok": 5678}
+    assert told.classes[0].priority is Priority.REAL_TIME
+    assert told.classes[0].oldest_duration == pytest.approx(0.005)
+    assert (told.classes[0].in_time_count, told.classes[0].late_count) == (3990, 10)
+    assert (told.promoted_count, told.profile) == (77, "low_latency")
+
+
+async def test_costs_of_batches_are_read(ask: Ask) -> None:
+    """Each model's costs arrive as frozen values, in seconds and in the service's order."""
+    (told,) = await ask("statistics")
+    (cost,) = told.costs
+    assert (str(cost.model), cost.batch_limit, [batch.batch_size for batch in cost.batches]) == (
+        "eurusd:3",
+        24,
+        [1, 8, 32],
+    )
+    assert isinstance(cost.batches[1], BatchCost)
+    assert cost.batches[1].median_duration == pytest.approx(0.00375)
+    assert cost.batches[1].quantile_duration == pytest.approx(0.0045)
+
+
+async def test_the_answering_replica_stays_first(ask: Ask, service: FakeService) -> None:
+    """Replicas keep the service's order, each with the age of its figures."""
+    service.replicas = [replica("z"), replica("a", sample_age=2.5)]
+    assert [(told.replica_id, told.sample_age) for told in await ask("statistics")] == [("z", 0.0), ("a", 2.5)]
+
+
+async def test_the_miss_ratio_is_of_the_admitted(ask: Ask) -> None:
+    """What was late counts against all that ended; where nothing ended there is no ratio."""
+    (told,) = await ask("statistics")
+    assert [entry.miss_ratio for entry in told.classes] == [0.0025, 0.00001, None]
 
 
 @pytest.mark.parametrize(("name", "state"), [("", "SERVING"), ("nobody", "SERVICE_UNKNOWN")])

@@ -56,6 +56,18 @@ def test_an_unknown_code_with_our_reason_is_still_a_tickserve_error() -> None:
     assert error.reason == "NEW_REASON"
 
 
+@pytest.mark.parametrize(
+    ("reason", "metadata"),
+    [("QUEUE_FULL", {}), ("PREDICTED_DEADLINE_MISS", {"predicted_completion": "0.250000"}), ("DISPLACED", {})],
+)
+def test_every_kind_of_shedding_is_an_overload(reason: str, metadata: dict[str, str]) -> None:
+    """One class catches all shed load; it says why, with what figures, and when to try again."""
+    status = rich_status(grpc.StatusCode.RESOURCE_EXHAUSTED, reason, metadata=metadata, retry_delay=0.125)
+    error = error_from_status(status)
+    assert type(error) is errors.OverloadedError
+    assert (error.reason, error.metadata, error.retry_delay) == (reason, metadata, 0.125)
+
+
 @pytest.mark.parametrize("code", [code for code in KINDS if code is not grpc.StatusCode.DEADLINE_EXCEEDED])
 def test_an_error_of_another_domain_is_the_transports(code: grpc.StatusCode) -> None:
     """A reason that is not tickserve's is not passed off as one."""

@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -273,8 +273,9 @@ class Broken:
         """Compute, badly."""
         return self._after(self._engine.run(self._before(windows)))
 
-    def warm_up(self, batch_sizes: tuple[int, ...]) -> None:
+    def warm_up(self, batch_sizes: tuple[int, ...]) -> Mapping[int, float]:
         """Nothing to prepare."""
+        return dict.fromkeys(batch_sizes, 1.0)
 
 
 def shifted(name: str, amount: float) -> Callable[[ModelOutputs], ModelOutputs]:

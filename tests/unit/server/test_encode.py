@@ -36,6 +36,7 @@ def answer(*, slack: float = 0.5) -> Answer:
         received_at=100.0,
         caller="me",
         trace_id=TRACE,
+        shareable=True,
     )
     completion: Completion[OutputRow | None] = Completion(
         result=row,

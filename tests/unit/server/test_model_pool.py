@@ -13,7 +13,8 @@ import pytest
 from model.errors import ModelLoadError, ModelNotFoundError
 from model.network import HybridNetwork
 from model.registry import LoadedModel, Registry
-from server.model_pool import Key, ModelPool
+from server.live_settings import LiveSettings
+from server.model_pool import Key, ModelPool, ServedModel
 from server.refusal import Reason, Refusal
 from server.settings import Settings
 from tests.support.fakes import FakeEngine
@@ -62,24 +63,6 @@ class FakeRegistry(Registry):
         )
 
 
-class Change:
-    """Lets a test wait for the pool's next change."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._event = asyncio.Event()
-
-    def __call__(self) -> None:
-        """Is told of a change."""
-        self.count += 1
-        self._event.set()
-
-    async def wait(self) -> None:
-        """Waits for a change that was not waited for yet."""
-        await asyncio.wait_for(self._event.wait(), 30)
-        self._event.clear()
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _data() -> None:
     """Reads the bar file before any test."""
@@ -99,20 +82,19 @@ def registry() -> FakeRegistry:
 
 
 @pytest.fixture
-def change() -> Change:
-    """Told of changes."""
-    return Change()
+def told() -> list[ServedModel]:
+    """The versions that the pool has told of, in order."""
+    return []
 
 
 @pytest.fixture
 async def pool(
-    registry: FakeRegistry, settings: Settings, change: Change, monkeypatch: pytest.MonkeyPatch
+    registry: FakeRegistry, settings: Settings, told: list[ServedModel], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[ModelPool]:
     """A pool whose default model answers."""
     monkeypatch.setattr("server.model_pool.create_engine", lambda *_, **__: FakeEngine())
-    pool = ModelPool(registry, settings, on_change=change)
+    pool = ModelPool(registry, LiveSettings(settings), on_loaded=told.append)
     await pool.start()
-    await change.wait()
     yield pool
     registry.gate.set()
     pool.close()
@@ -125,10 +107,17 @@ async def refusal_of(pool: ModelPool, name: str, version: int) -> Refusal:
     return caught.value
 
 
-async def load(pool: ModelPool, change: Change, name: str, version: int) -> None:
-    """Asks for a version until it is loaded."""
+async def load(pool: ModelPool, name: str, version: int) -> None:
+    """Asks for a version and waits until its loading has ended, well or badly."""
     assert (await refusal_of(pool, name, version)).reason is Reason.MODEL_LOADING
-    await change.wait()
+    await loading_ended(pool)
+
+
+async def loading_ended(pool: ModelPool) -> None:
+    """Waits until nothing is being loaded."""
+    if pool._loading:
+        await asyncio.wait(pool._loading.values(), timeout=30)
+    assert not pool._loading
 
 
 @pytest.mark.parametrize(("name", "version"), [("", 0), ("", 2), ("cnn_lstm", 0), ("cnn_lstm", 2)])
@@ -141,7 +130,7 @@ async def test_the_default_is_the_latest_version(pool: ModelPool, name: str, ver
 
 async def test_before_the_default_is_loaded_nothing_answers(registry: FakeRegistry, settings: Settings) -> None:
     """MODEL_LOADING, with a delay, whatever is asked for."""
-    pool = ModelPool(registry, settings, on_change=lambda: None)
+    pool = ModelPool(registry, LiveSettings(settings), on_loaded=lambda _: None)
     for name, version in (("", 0), ("other", 1), ("nobody", 0)):
         refusal = await refusal_of(pool, name, version)
         assert refusal.reason is Reason.MODEL_LOADING
@@ -149,24 +138,24 @@ async def test_before_the_default_is_loaded_nothing_answers(registry: FakeRegist
     pool.close()
 
 
-async def test_another_version_is_loaded_on_demand(pool: ModelPool, registry: FakeRegistry, change: Change) -> None:
+async def test_another_version_is_loaded_on_demand(pool: ModelPool, registry: FakeRegistry) -> None:
     """First MODEL_LOADING, once loaded it is served; asking twice meanwhile loads once."""
     registry.gate.clear()
     for _ in range(3):
         assert (await refusal_of(pool, "other", 3)).reason is Reason.MODEL_LOADING
     assert pool.state(("other", 3)) == "loading"
     registry.gate.set()
-    await change.wait()
+    await loading_ended(pool)
     assert (await pool.get("other", 3)).version == 3
     assert pool.state(("other", 3)) == "serving"
     assert registry.loads == [("cnn_lstm", 2), ("other", 3)]
 
 
-async def test_the_latest_version_is_the_registrys(pool: ModelPool, registry: FakeRegistry, change: Change) -> None:
+async def test_the_latest_version_is_the_registrys(pool: ModelPool, registry: FakeRegistry) -> None:
     """A loaded older version does not pass for the latest."""
-    await load(pool, change, "other", 1)
+    await load(pool, "other", 1)
     assert (await refusal_of(pool, "other", 0)).reason is Reason.MODEL_LOADING
-    await change.wait()
+    await loading_ended(pool)
     assert (await pool.get("other", 0)).version == 3
 
 
@@ -196,11 +185,11 @@ async def test_who_asks_does_not_wait_for_what_loads(pool: ModelPool, registry: 
 
 
 async def test_a_failed_load_is_remembered(
-    pool: ModelPool, registry: FakeRegistry, change: Change, caplog: pytest.LogCaptureFixture
+    pool: ModelPool, registry: FakeRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is tried once, refused from then on without the file's name, and the log has that."""
     registry.damaged.add(("other", 1))
-    await load(pool, change, "other", 1)
+    await load(pool, "other", 1)
     refusals = [await refusal_of(pool, "other", 1) for _ in range(3)]
     assert {refusal.reason for refusal in refusals} == {Reason.MODEL_NOT_FOUND}
     assert all("secret" not in f"{refusal} {refusal.metadata}" for refusal in refusals)
@@ -210,61 +199,67 @@ async def test_a_failed_load_is_remembered(
 
 
 async def test_a_failed_load_is_tried_again_later(
-    pool: ModelPool, registry: FakeRegistry, change: Change, monkeypatch: pytest.MonkeyPatch
+    pool: ModelPool, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A version whose files were mended answers without a restart."""
     registry.damaged.add(("other", 1))
-    await load(pool, change, "other", 1)
+    await load(pool, "other", 1)
     registry.damaged.clear()
     now = time.monotonic()
     monkeypatch.setattr(pool, "_clock", lambda: now + 31)
-    await load(pool, change, "other", 1)
+    await load(pool, "other", 1)
     assert (await pool.get("other", 1)).version == 1
 
 
-async def test_no_refusal_is_raised_twice(pool: ModelPool, registry: FakeRegistry, change: Change) -> None:
+async def test_no_refusal_is_raised_twice(pool: ModelPool, registry: FakeRegistry) -> None:
     """Each caller gets one of its own: one that is raised again grows by a traceback each time."""
     registry.damaged.add(("other", 1))
-    await load(pool, change, "other", 1)
+    await load(pool, "other", 1)
     assert await refusal_of(pool, "other", 1) is not await refusal_of(pool, "other", 1)
 
 
-async def test_the_least_recently_used_makes_room(pool: ModelPool, registry: FakeRegistry, change: Change) -> None:
+async def test_the_least_recently_used_makes_room(pool: ModelPool, registry: FakeRegistry) -> None:
     """At the limit the newcomer stays, and so does the default, however long unused."""
-    await load(pool, change, "other", 1)
-    await load(pool, change, "other", 2)
+    await load(pool, "other", 1)
+    await load(pool, "other", 2)
     assert set(pool.loaded()) == {("cnn_lstm", 2), ("other", 2)}
     assert pool.state(("other", 1)) == "available"
     assert (await pool.get("", 0)).version == 2
 
 
 async def test_use_keeps_a_version(
-    registry: FakeRegistry, settings: Settings, change: Change, monkeypatch: pytest.MonkeyPatch
+    registry: FakeRegistry, settings: Settings, told: list[ServedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of two versions the one asked for last is kept."""
     monkeypatch.setattr("server.model_pool.create_engine", lambda *_, **__: FakeEngine())
-    pool = ModelPool(registry, settings.model_copy(update={"max_loaded_models": 3}), on_change=change)
+    pool = ModelPool(
+        registry,
+        LiveSettings(settings.model_copy(update={"max_loaded_models": 3})),
+        on_loaded=told.append,
+    )
     await pool.start()
-    await change.wait()
     for version in (1, 2):
-        await load(pool, change, "other", version)
+        await load(pool, "other", version)
     await pool.get("other", 1)
-    await load(pool, change, "other", 3)
+    await load(pool, "other", 3)
     assert set(pool.loaded()) == {("cnn_lstm", 2), ("other", 1), ("other", 3)}
     pool.close()
 
 
 async def test_a_single_place_holds_the_default_and_the_newest(
-    registry: FakeRegistry, settings: Settings, change: Change, monkeypatch: pytest.MonkeyPatch
+    registry: FakeRegistry, settings: Settings, told: list[ServedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A limit of one still serves the default; another version takes turns beside it."""
     monkeypatch.setattr("server.model_pool.create_engine", lambda *_, **__: FakeEngine())
-    pool = ModelPool(registry, settings.model_copy(update={"max_loaded_models": 1}), on_change=change)
+    pool = ModelPool(
+        registry,
+        LiveSettings(settings.model_copy(update={"max_loaded_models": 1})),
+        on_loaded=told.append,
+    )
     await pool.start()
-    await change.wait()
-    await load(pool, change, "other", 1)
+    await load(pool, "other", 1)
     assert (await pool.get("other", 1)).name == "other"
-    await load(pool, change, "other", 2)
+    await load(pool, "other", 2)
     assert set(pool.loaded()) == {("cnn_lstm", 2), ("other", 2)}
     pool.close()
 
@@ -274,10 +269,21 @@ async def test_a_damaged_default_stops_the_start(
 ) -> None:
     """Whoever starts the replica is told the file."""
     registry.damaged.add(("cnn_lstm", 2))
-    pool = ModelPool(registry, settings, on_change=lambda: None)
+    pool = ModelPool(registry, LiveSettings(settings), on_loaded=lambda _: None)
     with pytest.raises(ModelLoadError, match="secret"):
         await pool.start()
     pool.close()
+
+
+async def test_whoever_needs_to_know_is_told_of_each_version(
+    pool: ModelPool, registry: FakeRegistry, told: list[ServedModel]
+) -> None:
+    """Once for each that can answer, and never for one that failed; it can be had by then, with its warm-up times."""
+    registry.damaged.add(("other", 1))
+    await load(pool, "other", 1)
+    await load(pool, "other", 2)
+    assert [(served.name, served.version) for served in told] == [("cnn_lstm", 2), ("other", 2)]
+    assert (await pool.get("other", 2)).warm_up == {size: size / 1000 for size in (1, 2, 4, 8, 16, 32, 64)}
 
 
 @pytest.mark.parametrize(("value", "unusual"), [(0.0, False), (1e30, True), (-1e30, True)])

@@ -6,12 +6,13 @@ from typing import cast
 
 import pytest
 
-from batching import ExpiredInQueueError, PriorityClass
+from batching import ExpiredInQueueError
 from server.call import Call
-from server.deadline import DeadlinePolicy
+from server.live_settings import LiveSettings
 from server.model_pool import ModelPool
 from server.prediction_service import PredictionService
 from server.predictor import Answer, PredictionTask, Predictor
+from server.scheduler_settings import ClassTimeouts
 from server.settings import Settings
 from server.window_store import WindowStore
 from tests.support import messages as m
@@ -95,13 +96,14 @@ def predictor() -> FakePredictor:
 def service(predictor: FakePredictor) -> PredictionService:
     """The service around it; few items may be in flight."""
     real_windows()
-    timeouts = {PriorityClass.REAL_TIME: 1.0, PriorityClass.STANDARD: 7.0, PriorityClass.BACKGROUND: 30.0}
+    timeouts = ClassTimeouts(real_time=1.0, standard=7.0, background=30.0)
     return PredictionService(
         predictor=cast("Predictor", predictor),
         pool=cast("ModelPool", FakePool()),
         windows=WindowStore(max_symbols=1),
-        deadlines=DeadlinePolicy(default_timeouts=timeouts, max_timeout=300.0, reply_margin=0.0),
-        settings=Settings(max_in_flight_per_stream=LIMIT),
+        live=LiveSettings(
+            Settings(default_timeouts=timeouts, max_timeout=300.0, reply_margin=0.0, max_in_flight_per_stream=LIMIT)
+        ),
     )
 
 

@@ -51,6 +51,7 @@ def task(
         received_at=received_at,
         caller="",
         trace_id="",
+        shareable=False,
     )
 
 

@@ -7,10 +7,12 @@ import pytest
 from google.rpc import status_pb2
 
 from batching import (
+    DisplacedError,
     EngineHungError,
     ExpiredInExecutionError,
     ExpiredInQueueError,
     InferenceFailedError,
+    PredictedDeadlineMissError,
     QueueFullError,
     RequestCancelledError,
     SchedulerClosedError,
@@ -30,7 +32,7 @@ TABLE = {
     "NOT_FOUND": "MODEL_NOT_FOUND SYMBOL_NOT_FOUND",
     "FAILED_PRECONDITION": "WINDOW_INCOMPLETE WINDOW_STALE STREAM_NOT_OPEN STREAM_ALREADY_OPEN SYMBOL_NOT_OPEN",
     "ALREADY_EXISTS": "REQUEST_ID_REUSED",
-    "RESOURCE_EXHAUSTED": "QUEUE_FULL",
+    "RESOURCE_EXHAUSTED": "QUEUE_FULL PREDICTED_DEADLINE_MISS DISPLACED",
     "DEADLINE_EXCEEDED": "EXPIRED_IN_QUEUE EXPIRED_IN_EXECUTION",
     "UNAVAILABLE": "DRAINING MODEL_LOADING",
     "INTERNAL": "INFERENCE_FAILED",
@@ -119,6 +121,8 @@ def test_an_untraced_failure_gets_an_id_of_its_own(caplog: pytest.LogCaptureFixt
     ("error", "reason"),
     [
         (QueueFullError(0.1), Reason.QUEUE_FULL),
+        (PredictedDeadlineMissError(0.25, 0.1), Reason.PREDICTED_DEADLINE_MISS),
+        (DisplacedError(0.1), Reason.DISPLACED),
         (ExpiredInQueueError(), Reason.EXPIRED_IN_QUEUE),
         (ExpiredInExecutionError(), Reason.EXPIRED_IN_EXECUTION),
         (SchedulerClosedError(SECRET), Reason.DRAINING),

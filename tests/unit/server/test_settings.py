@@ -13,7 +13,7 @@ from server.settings import Settings, SettingsError, load_settings
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No settings from outside, and a folder without a file."""
     for name in os.environ:
-        if name.upper().startswith("TICKSERVE_"):
+        if name.upper().startswith(("TICKSERVE_", "BATCH_CONFIG_PROFILE")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -136,7 +136,7 @@ def test_what_the_scheduler_gets_is_what_was_set() -> None:
     config = load_settings(scheduler={"max_batch_size": 5, "max_queue_size": 9}).scheduler.to_config()
     assert config.max_batch_size == 5
     assert set(config.max_queue_size.values()) == {9}
-    assert load_settings().default_timeout_table()[PriorityClass.BACKGROUND] == 30.0
+    assert load_settings().default_timeouts.by_class()[PriorityClass.BACKGROUND] == 30.0
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ from typing import cast
 
 import pytest
 
-from batching import ExpiredInQueueError, PriorityClass
+from batching import ExpiredInQueueError
 from server.call import Call
-from server.deadline import DeadlinePolicy
+from server.live_settings import LiveSettings
 from server.model_pool import ModelPool, ServedModel
 from server.predictor import Answer, PredictionTask, Predictor
+from server.scheduler_settings import ClassTimeouts
 from server.settings import Settings
 from server.tick_service import TickService
 from server.window_store import WindowStore
@@ -111,7 +112,8 @@ def filled(symbol: str) -> list[StreamTicksRequest]:
 def settings() -> Settings:
     """Few messages in flight."""
     real_windows()
-    return Settings(max_in_flight_per_stream=4)
+    timeouts = ClassTimeouts(real_time=7.0, standard=7.0, background=7.0)
+    return Settings(default_timeouts=timeouts, max_timeout=300.0, reply_margin=0.002, max_in_flight_per_stream=4)
 
 
 @pytest.fixture
@@ -133,10 +135,7 @@ def service(settings: Settings, predictor: FakePredictor, windows: WindowStore) 
         predictor=cast("Predictor", predictor),
         pool=cast("ModelPool", FakePool(served_model())),
         windows=windows,
-        deadlines=DeadlinePolicy(
-            default_timeouts=dict.fromkeys(PriorityClass, 7.0), max_timeout=300.0, reply_margin=0.002
-        ),
-        settings=settings,
+        live=LiveSettings(settings),
     )
 
 

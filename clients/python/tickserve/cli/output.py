@@ -87,7 +87,8 @@ def print_json(value: Any) -> None:
 
 def table(*columns: str, title: str | None = None) -> Table:
     """Makes a table in the house style; a column's name with a leading `>` is aligned to the right."""
-    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    heading = None if title is None else Text(title, style="bold")  # a name in it must not be read as markup
+    made = Table(title=heading, box=box.SIMPLE_HEAD, title_justify="left")
     for column in columns:
         made.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
     return made

@@ -7,16 +7,20 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated
 
 import typer
+from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from tickserve.catalog import ReplicaStatistics
+from tickserve.catalog import BatchCost, ClassStatistics, ModelCost, ReplicaStatistics
 from tickserve.cli.options import DEFAULT_TARGET, Json, Target, Timeout
 from tickserve.cli.output import milliseconds, print_json, reported, span, table
 from tickserve.client import Client
 
 __all__ = ("stats",)
+
+_MAX_SIZES = 8
+"""More batch sizes than these are thinned out, so that one model's costs do not fill the screen; JSON has them all."""
 
 
 def stats(
@@ -26,7 +30,7 @@ def stats(
     timeout: Timeout = 2.0,
     json: Json = False,
 ) -> None:
-    """Show queues, batches and outcomes of the replicas.
+    """Show queues, missed deadlines, outcomes and batch costs of the replicas.
 
     Example: tickserve stats --watch
     """
@@ -69,22 +73,83 @@ def _show(replicas: Sequence[ReplicaStatistics], *, json: bool) -> None:
 
 
 def _render(replicas: Sequence[ReplicaStatistics]) -> RenderableType:
-    return Group(*(_replica(replica) for replica in replicas))
+    return Group(*(_replica(replica, answering=place == 0) for place, replica in enumerate(replicas)))
 
 
-def _replica(replica: ReplicaStatistics) -> RenderableType:
-    queues = table("Class", ">Waiting", ">Oldest", title=f"replica {replica.replica_id}")
-    for entry in replica.classes:
-        queues.add_row(entry.priority.name.lower(), str(entry.queued_count), milliseconds(entry.oldest_duration))
-    outcomes = table("Outcome", ">Requests")
-    for outcome, count in replica.outcome_counts.items():
-        outcomes.add_row(Text(outcome), f"{count:,}")
+def _replica(replica: ReplicaStatistics, *, answering: bool) -> RenderableType:
+    parts: list[RenderableType] = [Text(f"replica {replica.replica_id}", style="bold")]
+    if not answering:
+        parts.append(Text(f"figures {replica.sample_age:.1f} s old, as it last told", style="yellow"))
     facts = (
-        f"up {span(round(replica.uptime_duration))}   in the engine {replica.in_flight_count}"
-        f"   batches {replica.batch_count:,}   streams {replica.open_stream_count}   symbols {replica.symbol_count}"
-        f"   loop {milliseconds(replica.heartbeat_age)} ago"
-        f"   models {', '.join(map(str, replica.models)) or '-'}"
+        f"up {span(round(replica.uptime_duration))}",
+        f"profile {replica.profile or '-'}",
+        f"loop {milliseconds(replica.heartbeat_age)} ago",
+        f"in the engine {replica.in_flight_count}",
+        f"batches {replica.batch_count:,}",
+        f"promoted {replica.promoted_count:,}",
+        f"streams {replica.open_stream_count}",
+        f"symbols {replica.symbol_count}",
     )
-    if replica.sample_age:
-        facts += f"   (figures {milliseconds(replica.sample_age)} old)"
-    return Group(queues, outcomes, Text(facts, style="dim"))
+    parts += [
+        Columns([Text(fact, style="dim") for fact in facts], padding=(0, 3)),
+        Text(f"models {', '.join(map(str, replica.models)) or '-'}", style="dim"),
+        _classes(replica.classes),
+        # Beside each other as far as they fit, so that `--watch` shows as much as it can of them.
+        Columns([_outcomes(replica), *map(_costs, replica.costs)], padding=(0, 1)),
+    ]
+    return Group(*parts)
+
+
+def _classes(classes: Sequence[ClassStatistics]) -> RenderableType:
+    rows = table("Class", ">Waiting", ">Oldest", ">In time", ">Late", ">P(miss | admitted)")
+    for entry in classes:
+        rows.add_row(
+            entry.priority.name.lower(),
+            f"{entry.queued_count:,}",
+            _wait(entry.oldest_duration),
+            f"{entry.in_time_count:,}",
+            f"{entry.late_count:,}",
+            _percentage(entry.miss_ratio),
+        )
+    return rows
+
+
+def _outcomes(replica: ReplicaStatistics) -> RenderableType:
+    rows = table("Outcome", ">Requests", title="outcomes")
+    for outcome, count in replica.outcome_counts.items():
+        rows.add_row(Text(outcome), f"{count:,}")
+    return rows
+
+
+def _costs(cost: ModelCost) -> RenderableType:
+    shown = _thinned(cost.batches)
+    title = f"{cost.model}, batch limit {cost.batch_limit}"
+    if len(shown) < len(cost.batches):
+        title += f"\n{len(shown)} of {len(cost.batches)} sizes"
+    rows = table(">Batch", ">Median", ">Upper quantile", title=title)
+    for batch in shown:
+        rows.add_row(str(batch.batch_size), milliseconds(batch.median_duration), milliseconds(batch.quantile_duration))
+    return rows
+
+
+def _thinned(batches: Sequence[BatchCost]) -> Sequence[BatchCost]:
+    """Gives all of a few; of many the smallest, then each that is at least twice the one before, and the largest."""
+    if len(batches) <= _MAX_SIZES:
+        return batches
+    kept = [batches[0]]
+    for batch in batches[1:-1]:
+        if batch.batch_size >= 2 * kept[-1].batch_size:
+            kept.append(batch)
+    return [*kept, batches[-1]]
+
+
+def _wait(seconds: float) -> str:
+    """Writes how long a request has waited, which may be long."""
+    return milliseconds(seconds) if seconds < 1 else f"{seconds:.2f} s"
+
+
+def _percentage(ratio: float | None) -> str:
+    """Writes a ratio so that what is rare does not read as never."""
+    if ratio is None:
+        return "-"
+    return "< 0.01 %" if 0 < ratio < 1e-4 else f"{ratio * 100:.2f} %"

@@ -311,7 +311,7 @@ Global___GetStatisticsRequest: _TypeAlias = GetStatisticsRequest  # noqa: Y015
 
 @_typing.final
 class GetStatisticsResponse(_message.Message):
-    """Gives statistics, this replica's first."""
+    """Gives statistics: the replica that answers first, as it is now; then the others, as they last told."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -370,6 +370,9 @@ class ReplicaStatistics(_message.Message):
     OPEN_STREAM_COUNT_FIELD_NUMBER: _builtins.int
     SYMBOL_COUNT_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
+    COSTS_FIELD_NUMBER: _builtins.int
+    PROMOTED_COUNT_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
     replica_id: _builtins.str
     """Identifies the replica."""
     in_flight_count: _builtins.int
@@ -380,6 +383,10 @@ class ReplicaStatistics(_message.Message):
     """Gives the number of open streams."""
     symbol_count: _builtins.int
     """Gives the number of symbols whose windows are kept."""
+    promoted_count: _builtins.int
+    """Gives the number of requests that were ever promoted because they had waited for too long."""
+    profile: _builtins.str
+    """Names the scheduling profile in force; empty where none was chosen."""
     @_builtins.property
     def sample_age(self) -> _duration_pb2.Duration:
         """Gives the age of these figures; zero for the replica that answers."""
@@ -404,6 +411,10 @@ class ReplicaStatistics(_message.Message):
     def models(self) -> _containers.RepeatedCompositeFieldContainer[_prediction_pb2.ModelVersion]:
         """Lists the models that are loaded."""
 
+    @_builtins.property
+    def costs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelCost]:
+        """Lists what batches of each model are predicted to cost."""
+
     def __init__(
         self,
         *,
@@ -418,10 +429,13 @@ class ReplicaStatistics(_message.Message):
         open_stream_count: _builtins.int = ...,
         symbol_count: _builtins.int = ...,
         models: _abc.Iterable[_prediction_pb2.ModelVersion] | None = ...,
+        costs: _abc.Iterable[Global___ModelCost] | None = ...,
+        promoted_count: _builtins.int = ...,
+        profile: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_age", b"heartbeat_age", "sample_age", b"sample_age", "uptime_duration", b"uptime_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_count", b"batch_count", "classes", b"classes", "heartbeat_age", b"heartbeat_age", "in_flight_count", b"in_flight_count", "models", b"models", "open_stream_count", b"open_stream_count", "outcome_counts", b"outcome_counts", "replica_id", b"replica_id", "sample_age", b"sample_age", "symbol_count", b"symbol_count", "uptime_duration", b"uptime_duration"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_count", b"batch_count", "classes", b"classes", "costs", b"costs", "heartbeat_age", b"heartbeat_age", "in_flight_count", b"in_flight_count", "models", b"models", "open_stream_count", b"open_stream_count", "outcome_counts", b"outcome_counts", "profile", b"profile", "promoted_count", b"promoted_count", "replica_id", b"replica_id", "sample_age", b"sample_age", "symbol_count", b"symbol_count", "uptime_duration", b"uptime_duration"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -436,10 +450,16 @@ class ClassStatistics(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     QUEUED_COUNT_FIELD_NUMBER: _builtins.int
     OLDEST_DURATION_FIELD_NUMBER: _builtins.int
+    IN_TIME_COUNT_FIELD_NUMBER: _builtins.int
+    LATE_COUNT_FIELD_NUMBER: _builtins.int
     priority: _priority_pb2.Priority.ValueType
     """Names the class."""
     queued_count: _builtins.int
     """Gives the number of waiting requests."""
+    in_time_count: _builtins.int
+    """Counts the requests that were answered before their deadline."""
+    late_count: _builtins.int
+    """Counts the requests that were admitted and then missed their deadline. Refused ones are not among them."""
     @_builtins.property
     def oldest_duration(self) -> _duration_pb2.Duration:
         """Gives how long the oldest of them has waited; zero if none waits."""
@@ -450,11 +470,81 @@ class ClassStatistics(_message.Message):
         priority: _priority_pb2.Priority.ValueType = ...,
         queued_count: _builtins.int = ...,
         oldest_duration: _duration_pb2.Duration | None = ...,
+        in_time_count: _builtins.int = ...,
+        late_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_duration", b"oldest_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["oldest_duration", b"oldest_duration", "priority", b"priority", "queued_count", b"queued_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_time_count", b"in_time_count", "late_count", b"late_count", "oldest_duration", b"oldest_duration", "priority", b"priority", "queued_count", b"queued_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClassStatistics: _TypeAlias = ClassStatistics  # noqa: Y015
+
+@_typing.final
+class ModelCost(_message.Message):
+    """Gives the predicted duration of a model's batches on one replica, as learned from those that it ran."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    BATCH_LIMIT_FIELD_NUMBER: _builtins.int
+    BATCHES_FIELD_NUMBER: _builtins.int
+    batch_limit: _builtins.int
+    """Gives the most windows that a batch may hold now."""
+    @_builtins.property
+    def model(self) -> _prediction_pb2.ModelVersion:
+        """Names the model."""
+
+    @_builtins.property
+    def batches(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchCost]:
+        """Lists the predictions, smallest batch first."""
+
+    def __init__(
+        self,
+        *,
+        model: _prediction_pb2.ModelVersion | None = ...,
+        batch_limit: _builtins.int = ...,
+        batches: _abc.Iterable[Global___BatchCost] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_limit", b"batch_limit", "batches", b"batches", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelCost: _TypeAlias = ModelCost  # noqa: Y015
+
+@_typing.final
+class BatchCost(_message.Message):
+    """Gives the predicted duration of batches of one size."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_SIZE_FIELD_NUMBER: _builtins.int
+    MEDIAN_DURATION_FIELD_NUMBER: _builtins.int
+    QUANTILE_DURATION_FIELD_NUMBER: _builtins.int
+    batch_size: _builtins.int
+    """Gives the number of windows."""
+    @_builtins.property
+    def median_duration(self) -> _duration_pb2.Duration:
+        """Gives the duration that half of such batches do not exceed."""
+
+    @_builtins.property
+    def quantile_duration(self) -> _duration_pb2.Duration:
+        """Gives the duration that nearly all of them do not exceed."""
+
+    def __init__(
+        self,
+        *,
+        batch_size: _builtins.int = ...,
+        median_duration: _duration_pb2.Duration | None = ...,
+        quantile_duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["median_duration", b"median_duration", "quantile_duration", b"quantile_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "median_duration", b"median_duration", "quantile_duration", b"quantile_duration"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCost: _TypeAlias = BatchCost  # noqa: Y015

@@ -1,0 +1,54 @@
+"""The figures that the stand-in for the service tells of a replica."""
+
+from google.protobuf import duration_pb2
+
+from tickserve.v1 import model_service_pb2, prediction_pb2, priority_pb2
+
+
+def milliseconds(count: float) -> duration_pb2.Duration:
+    """Returns a span on the wire."""
+    nanos = round(count * 1e6)
+    return duration_pb2.Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)
+
+
+def replica(name: str = "replica-1", *, sample_age: float = 0.0) -> model_service_pb2.ReplicaStatistics:
+    """Returns the figures of a replica, as the service tells them."""
+    served = prediction_pb2.ModelVersion(name="eurusd", version=3)
+    of_class = model_service_pb2.ClassStatistics
+    return model_service_pb2.ReplicaStatistics(
+        replica_id=name,
+        sample_age=milliseconds(sample_age * 1e3),
+        uptime_duration=duration_pb2.Duration(seconds=90),
+        classes=[
+            of_class(
+                priority=priority_pb2.PRIORITY_REAL_TIME,
+                queued_count=2,
+                oldest_duration=milliseconds(5),
+                in_time_count=3990,
+                late_count=10,
+            ),
+            of_class(priority=priority_pb2.PRIORITY_STANDARD, in_time_count=99_999, late_count=1),
+            of_class(priority=priority_pb2.PRIORITY_BACKGROUND),
+        ],
+        in_flight_count=4,
+        batch_count=1234,
+        outcome_counts={"ok": 5678, "QUEUE_FULL": 2},
+        heartbeat_age=milliseconds(1),
+        open_stream_count=5,
+        symbol_count=6,
+        models=[served],
+        costs=[
+            model_service_pb2.ModelCost(
+                model=served,
+                batch_limit=24,
+                batches=[
+                    model_service_pb2.BatchCost(
+                        batch_size=size, median_duration=milliseconds(median), quantile_duration=milliseconds(upper)
+                    )
+                    for size, median, upper in ((1, 1.25, 1.5), (8, 3.75, 4.5), (32, 11.0, 13.25))
+                ],
+            )
+        ],
+        promoted_count=77,
+        profile="low_latency",
+    )
