@@ -99,9 +99,8 @@ async def generate(tmp_path: Path, fake: Fake, traffic: Traffic, *, duration: fl
 
 def open_loop(**changes: Any) -> Traffic:
     """Returns an open loop of 100 requests a second."""
-    return Traffic(
-        **{"name": "probe", "priority": "real_time", "deadline": 0.1, "rpc_timeout": 2, "rate": 100} | changes
-    )
+    values: dict[str, Any] = {"deadline": 0.1, "rpc_timeout": 2, "rate": 100} | changes
+    return Traffic(name="probe", priority="real_time", **values)
 
 
 async def test_a_stalled_server_does_not_slow_the_schedule(tmp_path: Path) -> None:
