@@ -221,6 +221,8 @@ def _machine(document: Mapping[str, Any], targets: Mapping[str, Any]) -> Iterato
         f"{figures['title']} {number(figures['probe_send_lag_ms']['max'], unit='ms')}" for figures in targets.values()
     )
     yield (
+        "Ray runs replicas, proxies and HAProxy at niceness 15, stock's and ours alike: on a machine with other work "
+        "they come last. "
         f"The probes' generator ran at niceness {next(iter(targets.values()))['probe_niceness']}: a caller with a "
         "deadline has a machine of its own, and must not wait here for the server to leave a core. Its own lag behind "
         f"the schedule (p99 of the worst round) is part of every latency: {lag}."
