@@ -12,6 +12,7 @@ sizes, so a machine that slows down is followed at every size, even one not seen
 
 from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Sequence
 from itertools import islice
 
 #: The median is taken over this many of the newest batches: a change of speed counts after one more than half.
@@ -189,7 +190,7 @@ class CostCurve:
         else:
             part = (target - seconds[i - 1]) / (seconds[i] - seconds[i - 1])
             size = sizes[i - 1] + part * (sizes[i] - sizes[i - 1])
-        return max(1, min(at_most, int(size + 1e-9)))
+        return max(1, int(min(at_most, size + 1e-9)))
 
     def _at(self, size: int) -> float:
         """Return the curve's value: seconds at speed 1."""
@@ -245,19 +246,16 @@ class CostCurve:
                     entry.seconds *= 1.0 - (factor - 1.0) * count / len(self._recent)
 
     def _measure_speed(self) -> None:
-        ratios = self._ratios
+        ratios: Sequence[float] = self._ratios
+        few = len(ratios) < 3
+        if few:  # one stall must not outweigh what was measured before service
+            ratios = [1.0] * (3 - len(ratios)) + list(ratios)
         count = len(ratios)
-        if not count:
-            self._median, self._quantile = 1.0, _FIRST_SPREAD
-            return
         newest = sorted(islice(ratios, max(0, count - MEDIAN_SAMPLES), count))
         self._median = median = newest[(len(newest) - 1) // 2]
-        ordered = sorted(ratios)
-        if count < 3:
-            self._quantile = max(ordered[-1], _FIRST_SPREAD * median)
-        else:
-            # Below the greatest even when few are known: one outlier must not be taken for the spread.
-            self._quantile = max(median, ordered[min(int(self._upper * count), count - 2)])
+        # Below the greatest even when few are known: one outlier must not be taken for the spread.
+        upper = sorted(ratios)[min(int(self._upper * count), count - 2)]
+        self._quantile = max(upper, median * _FIRST_SPREAD if few else median)
 
 
 def _weight(age: float) -> float:

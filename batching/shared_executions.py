@@ -43,6 +43,11 @@ class SharedExecutions:
             return None
         return self._carriers.get((request.batch_key, request.share_key))
 
+    def is_full(self, request: Request[Any]) -> bool:
+        """Tell whether the execution that a request would join has as many members as it may."""
+        carrier = self.find(request)
+        return carrier is not None and carrier.shared.joined.live >= MAX_MEMBERS
+
     def enter(self, ticket: AnyTicket) -> None:
         """Let a request wait that joins nothing: alone, or as the first of an execution that others may join."""
         request = ticket.request

@@ -22,7 +22,7 @@ class Endurance:
         first: Microseconds a request in the first tenth (after a warm-up).
         last: Microseconds a request in the last tenth.
         kept: Entries of all structures left at the end, when nothing waits and nothing runs.
-        grown: Bytes by which the memory in use grew from the end of the second tenth to the end; 0 if not traced.
+        grown: Bytes by which the memory in use grew over the second half; 0 if not traced.
     """
 
     submitted: int
@@ -95,7 +95,7 @@ def run(count: int, *, seed: int = 1, trace: bool = False, clock: Callable[[], f
         first=1e6 * (marks[2] - marks[1]) / tenth,
         last=1e6 * (marks[-1] - marks[-2]) / tenth,
         kept=core.entries,
-        grown=memory[-1] - memory[1] if trace else 0,
+        grown=memory[-1] - memory[len(memory) // 2] if trace else 0,
     )
 
 
