@@ -118,6 +118,7 @@ def _background(targets: Mapping[str, Any], ratios: Mapping[str, Any]) -> Iterat
             "p99",
             "over stock's, beside probes",
             "alone",
+            "engine busy beside probes",
         ],
         [
             [
@@ -129,6 +130,7 @@ def _background(targets: Mapping[str, Any], ratios: Mapping[str, Any]) -> Iterat
                 number(figures["background_latency_ms"]["p99"], unit="ms"),
                 spread(ratios[name]["background_per_second"]) if name in ratios else "1",
                 spread(ratios[name]["background_alone_per_second"]) if name in ratios else "1",
+                percent(figures["engine_busy"]["median"]),
             ]
             for name, figures in targets.items()
         ],
