@@ -35,9 +35,11 @@ LEAST_RETRY_DELAY = 0.001
 _FIRST_DURATION = 0.05
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Outlook:
     """What a newcomer of one class and key meets.
+
+    Not frozen: one is made for each request, and freezing costs 2 us.
 
     Attributes:
         now: Monotonic seconds.

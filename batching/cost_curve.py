@@ -78,6 +78,7 @@ class CostCurve:
     __slots__ = (
         "_counts",
         "_due",
+        "_limits",
         "_median",
         "_probed_at",
         "_quantile",
@@ -88,6 +89,7 @@ class CostCurve:
         "_sizes",
         "_table",
         "_upper",
+        "_values",
     )
 
     def __init__(self, quantile: float) -> None:
@@ -103,6 +105,9 @@ class CostCurve:
         self._seconds: list[float] = []
         self._median = 1.0
         self._quantile = _FIRST_SPREAD
+        # What was asked before, until it changes: the same few questions come with every request.
+        self._values: dict[int, float] = {}
+        self._limits: dict[tuple[float, int], int] = {}
 
     @property
     def known(self) -> bool:
@@ -178,6 +183,12 @@ class CostCurve:
 
     def limit(self, duration: float, at_most: int) -> int:
         """Return the greatest size, 1 to ``at_most``, whose median is within ``duration``; 1 if none is."""
+        limit = self._limits.get((duration, at_most))
+        if limit is None:
+            limit = self._limits[duration, at_most] = self._limit(duration, at_most)
+        return limit
+
+    def _limit(self, duration: float, at_most: int) -> int:
         sizes, seconds = self._sizes, self._seconds
         if not sizes:
             return at_most
@@ -194,6 +205,12 @@ class CostCurve:
 
     def _at(self, size: int) -> float:
         """Return the curve's value: seconds at speed 1."""
+        value = self._values.get(size)
+        if value is None:
+            value = self._values[size] = self._interpolate(size)
+        return value
+
+    def _interpolate(self, size: int) -> float:
         sizes, seconds = self._sizes, self._seconds
         if not sizes:
             return 0.0
@@ -225,6 +242,7 @@ class CostCurve:
         self._sizes = sizes
         self._seconds = [value for value, _, count in blocks for _ in range(int(count))]
         # Drawing is dear and the curve slow to change; only the first samples cannot wait.
+        self._values.clear()
         self._due = 8 if len(self._recent) >= MEDIAN_SAMPLES else 1
         self._ratios = deque(
             (seconds / expected for size, seconds in self._recent if (expected := self._at(size))),
@@ -232,6 +250,7 @@ class CostCurve:
         )
         self._measure_speed()
         if (weight := _weight(now - self._seen_at)) < 1.0:
+            self._limits.clear()
             self._median **= weight
             self._quantile = max(self._median, _FIRST_SPREAD ** (1.0 - weight) * self._quantile**weight)
 
@@ -246,6 +265,7 @@ class CostCurve:
                     entry.seconds *= 1.0 - (factor - 1.0) * count / len(self._recent)
 
     def _measure_speed(self) -> None:
+        self._limits.clear()
         ratios: Sequence[float] = self._ratios
         few = len(ratios) < 3
         if few:  # one stall must not outweigh what was measured before service

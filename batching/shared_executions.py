@@ -75,9 +75,12 @@ class SharedExecutions:
                 self._queue.remove(ticket)
             return
         carrier = group.carrier
+        ticket.group = None  # no cycles for the collector to find
         group.joined.bury()
         group.by_class[ticket.priority] -= 1
         if carrier.state != TicketState.QUEUED:
+            if carrier.state == TicketState.ENDED and not group.joined.live:
+                del group.carrier
             return
         first = group.joined.peek()
         if first is None:
@@ -99,6 +102,8 @@ class SharedExecutions:
         request = carrier.request
         if request.share_key is not None:
             self._carriers.pop((request.batch_key, request.share_key), None)
+        if not carrier.shared.joined.live:
+            del carrier.shared.carrier
 
     def _replace(self, old: AnyShared, request: Request[Any], sequence: int) -> None:
         group = old.shared

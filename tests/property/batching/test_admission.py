@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from batching import (
+    AdmissionPolicy,
     Batch,
     Completion,
     PredictedDeadlineMissError,
@@ -20,7 +21,9 @@ from batching import (
     SchedulerConfig,
     Ticket,
 )
-from batching.cost_curve import PROBE_INTERVAL
+from batching.admission_policy import Outlook
+from batching.cost_curve import PROBE_INTERVAL, CostCurve
+from batching.deadline_index import DeadlineIndex
 
 RT, STD, BG = PriorityClass.REAL_TIME, PriorityClass.STANDARD, PriorityClass.BACKGROUND
 Core = Scheduler[int, int]
@@ -167,6 +170,20 @@ def test_refusal_protects_whoever_was_admitted() -> None:
     assert refused.value.retry_after > 0
     core.submit(request(RT, 3.1), 0.0)  # a higher class is not held up by promises to a lower one
     assert core.statistics(0.0).refused_predicted_miss == 1
+
+
+def test_newcomer_is_not_counted_into_a_batch_that_must_shrink() -> None:
+    """Laws 6 and 8: behind one whose slack allows no full batch, a newcomer is predicted into the next one."""
+    curve = CostCurve(0.95)
+    curve.observe_warm_up(1, 1.0)
+    policy = AdmissionPolicy()
+
+    def predicted(earliest: float) -> float:
+        outlook = Outlook(now=0.0, free_in=1.0, batch=2, higher=0, own=DeadlineIndex(), earliest=earliest)
+        return policy.completion(1, 2, curve, outlook)
+
+    assert predicted(3.5) == pytest.approx(1.0 + 2.4)
+    assert predicted(2.5) == pytest.approx(2.5 + 2.4)
 
 
 def test_surplus_of_a_flood_is_not_protected_from_others() -> None:
