@@ -21,6 +21,9 @@ MEDIAN_SAMPLES = 15
 QUANTILE_SAMPLES = 48
 #: An estimate without samples is worth half after this many seconds.
 HALF_LIFE = 60.0
+#: The same for one size while others are measured, and when it is forgotten if it has no warm-up value. Short, because
+#: a size thought too slow is not tried again: without it, noise would shut out one size after another.
+SIZE_HALF_LIFE = 10.0
 #: After so many half-lives what was learned without a warm-up value is forgotten.
 _FORGOTTEN_AFTER = 4.0
 #: Until there are a few samples, the upper quantile is taken to be this much above the median.
@@ -45,13 +48,13 @@ class _Size:
         self.warm = warm
         self.samples = 0
         self.seen_at = float("-inf")
-        self.first: list[float] = []
+        self.first: list[float] | None = None  # its first samples, if nothing else tells what to start from
 
     def learn(self, seconds: float, now: float) -> float:
         """Learn from a sample; return by what factor this moved it, 1 while it is still being found."""
         self.samples += 1
         self.seen_at = now
-        if self.warm is None and self.samples <= _FIRST_SAMPLES:
+        if self.first is not None and self.samples <= _FIRST_SAMPLES:
             self.first.append(seconds)
             self.seconds = sorted(self.first)[(len(self.first) - 1) // 2]
             return 1.0
@@ -64,7 +67,7 @@ class _Size:
         """Return the seconds, drawn towards the warm-up value by the time without samples."""
         if self.warm is None or not self.samples:
             return self.seconds
-        return float(self.warm * (self.seconds / self.warm) ** _weight(now - self.seen_at))
+        return float(self.warm * (self.seconds / self.warm) ** _weight(now - self.seen_at, SIZE_HALF_LIFE))
 
 
 class CostCurve:
@@ -146,7 +149,10 @@ class CostCurve:
         self._ratios.append(seconds / expected)
         self._measure_speed()
         if entry is None:
-            entry = self._table[size] = _Size(seconds / self._median, None)
+            # Between known sizes it starts from what they tell: a first sample is mostly noise.
+            within = bool(self._sizes) and self._sizes[0] < size < self._sizes[-1]
+            entry = self._table[size] = _Size(expected if within else seconds / self._median, None)
+            entry.first = None if within else []
         self._keep_level(entry.learn(seconds / self._median, now))
         self._due -= 1
         if is_new or self._due <= 0:
@@ -167,7 +173,9 @@ class CostCurve:
     def decay(self, now: float) -> None:
         """Take note that time has passed."""
         forget_before = now - _FORGOTTEN_AFTER * HALF_LIFE
-        self._table = {n: e for n, e in self._table.items() if e.warm is not None or e.seen_at >= forget_before}
+        newest = min(self._seen_at, now)
+        size_forget_before = max(forget_before, newest - SIZE_HALF_LIFE)
+        self._table = {n: e for n, e in self._table.items() if e.warm is not None or e.seen_at >= size_forget_before}
         if self._seen_at < forget_before:
             self._recent.clear()
             self._counts.clear()
@@ -278,6 +286,6 @@ class CostCurve:
         self._quantile = max(upper, median * _FIRST_SPREAD if few else median)
 
 
-def _weight(age: float) -> float:
+def _weight(age: float, half_life: float = HALF_LIFE) -> float:
     """Return what an estimate of that age is worth: 1 when fresh, 0 when ancient."""
-    return float(0.5 ** (max(0.0, age) / HALF_LIFE)) if age != float("inf") else 0.0
+    return float(0.5 ** (max(0.0, age) / half_life)) if age != float("inf") else 0.0

@@ -161,3 +161,21 @@ def test_least_warm_up_measurement_counts() -> None:
     for seconds in (2.0, 0.004, 0.005):
         model.observe_warm_up("m", 1, seconds)
     assert model.median("m", 1) == 0.004
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), spread=st.floats(0.0, 0.4), warmed=st.booleans())
+def test_noise_does_not_shut_out_one_size_after_another(seed: int, spread: float, warmed: bool) -> None:
+    """Law 7: where the model itself chooses what is measured, the limit stays near the true one for good."""
+    chance = random.Random(seed)
+    model = CostModel(warm_up={"m": {n: 0.002 + 0.001 * n for n in (1, 4, 16, 64)} if warmed else {}})
+    now = 0.0
+    limits = []
+    for _ in range(4000):
+        limit = model.curve("m").limit(0.015, 64)
+        limits.append(limit)
+        seconds = (0.002 + 0.001 * limit) * chance.lognormvariate(0.0, spread)
+        now += seconds
+        model.observe("m", limit, seconds, now)
+        model.decay(now)
+    assert 9 <= sum(limits[2000:]) / 2000 <= 17  # the true one is 13

@@ -185,11 +185,12 @@ class EverythingOn(RuleBasedStateMachine):
         """Law 8: admission sees exactly what waits."""
         for priority in PriorityClass:
             queue = self.core._queue.of_class(priority)
+            waiting = [t for t in self.core._queue if t.priority is priority]
+            assert queue.size == len(waiting)
+            assert queue.arrivals.live == sum(not t.promoted for t in waiting)
             if queue.index is not None:
                 kept = sorted(key for block in queue.index._blocks for key in block)
-                assert kept == sorted(
-                    (t.round, t.deadline, t.sequence) for t in self.core._queue if t.priority is priority
-                )
+                assert kept == sorted((t.round, t.deadline, t.sequence) for t in waiting)
 
     def teardown(self) -> None:
         """Law 1: closing and finishing leaves nobody."""
