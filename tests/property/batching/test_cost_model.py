@@ -171,11 +171,12 @@ def test_noise_does_not_shut_out_one_size_after_another(seed: int, spread: float
     model = CostModel(warm_up={"m": {n: 0.002 + 0.001 * n for n in (1, 4, 16, 64)} if warmed else {}})
     now = 0.0
     limits = []
-    for _ in range(4000):
+    for _ in range(6000):
         limit = model.curve("m").limit(0.015, 64)
         limits.append(limit)
-        seconds = (0.002 + 0.001 * limit) * chance.lognormvariate(0.0, spread)
+        size = limit if chance.random() < 0.9 else chance.randint(max(1, limit - 3), limit)
+        seconds = (0.002 + 0.001 * size) * chance.lognormvariate(0.0, spread)
         now += seconds
-        model.observe("m", limit, seconds, now)
+        model.observe("m", size, seconds, now)
         model.decay(now)
-    assert 9 <= sum(limits[2000:]) / 2000 <= 17  # the true one is 13
+    assert 9 <= sum(limits[4000:]) / 2000 <= 17  # the true one is 13

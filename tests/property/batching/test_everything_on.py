@@ -37,7 +37,7 @@ class EverythingOn(RuleBasedStateMachine):
         self.all: list[Ticket[str, str]] = []
         self.ended: dict[int, Ticket[str, str]] = {}
         self.submitted = self.refused = self.hopeless = 0
-        self.core: Scheduler[str, str] = Scheduler(self.config(8, adaptive=True, admission=True))
+        self.core: Scheduler[str, str] = Scheduler(self.config(2, adaptive=True, admission=True))
 
     def config(self, size: int, *, adaptive: bool, admission: bool) -> SchedulerConfig:
         """Return tight settings."""
@@ -47,7 +47,7 @@ class EverythingOn(RuleBasedStateMachine):
             fairness_quantum=3,
             max_queue_size=dict.fromkeys(PriorityClass, CLASS_LIMIT),
             max_total_queue_size=TOTAL_LIMIT,
-            max_wait=dict.fromkeys(PriorityClass, 3.0),
+            max_wait=dict.fromkeys(PriorityClass, 1.0),
             promotion_share=0.3,
             max_promoted=ROOM,
             adaptive=adaptive,
@@ -129,7 +129,7 @@ class EverythingOn(RuleBasedStateMachine):
         self.now += seconds
         self.core.expire(self.now)
 
-    @rule(size=st.integers(1, 8), adaptive=st.booleans(), admission=st.booleans())
+    @rule(size=st.integers(1, 4), adaptive=st.booleans(), admission=st.booleans())
     def reconfigure(self, size: int, adaptive: bool, admission: bool) -> None:
         """Settings change while it runs."""
         self.core.reconfigure(self.config(size, adaptive=adaptive, admission=admission))

@@ -96,6 +96,18 @@ def test_promoted_is_not_displaced() -> None:
         core.submit(request(priority=RT), 10.0)
 
 
+def test_promoted_that_leave_do_not_disturb_the_order_of_arrival() -> None:
+    """Law 5: the promoted are out of the order of arrival, and their leaving counts against nobody in it."""
+    core: Core = Scheduler(SchedulerConfig(max_batch_size=1, promotion_share=0.5, max_promoted=2))
+    for _ in range(5):
+        core.submit(request(priority=BG), 0.0)
+    for step in range(3):
+        core.complete(chosen(core, 10.0 + step), ["r"], 10.5 + step)
+        queue = core._queue.of_class(BG)
+        assert queue.arrivals.live == queue.size - core.statistics(11.0).promoted_waiting
+    assert core.statistics(13.0).promoted == 4
+
+
 def test_refused_request_displaces_nobody() -> None:
     """Laws 8 and 10: room is made only for one that is admitted."""
     core: Core = Scheduler(SchedulerConfig(max_total_queue_size=1))
