@@ -19,7 +19,7 @@ room which others left, and is not protected from them, else a flood would cut t
 The door cannot be locked: when nothing waits and a slot is idle a request is admitted whatever the model says, marked
 as a probe, and runs unless it has expired; its duration is learned, and half a median window of those corrects any
 estimate. Where other keys never let that happen, one request is admitted as a probe for every ``PROBE_INTERVAL`` in
-which its key was not measured. Nothing measured for a key means nothing refused.
+which its key was not measured, none of it waiting or running. Nothing measured for a key means nothing refused.
 """
 
 import math
@@ -35,9 +35,11 @@ LEAST_RETRY_DELAY = 0.001
 _FIRST_DURATION = 0.05
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Outlook:
     """What a newcomer of one class and key meets.
+
+    Not frozen: one is made for each request, and freezing costs 2 us.
 
     Attributes:
         now: Monotonic seconds.

@@ -12,6 +12,7 @@ sizes, so a machine that slows down is followed at every size, even one not seen
 
 from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Sequence
 from itertools import islice
 
 #: The median is taken over this many of the newest batches: a change of speed counts after one more than half.
@@ -20,6 +21,9 @@ MEDIAN_SAMPLES = 15
 QUANTILE_SAMPLES = 48
 #: An estimate without samples is worth half after this many seconds.
 HALF_LIFE = 60.0
+#: The same for one size while others are measured, and when it is forgotten if it has no warm-up value. Short, because
+#: a size thought too slow is not tried again: without it, noise would shut out one size after another.
+SIZE_HALF_LIFE = 10.0
 #: After so many half-lives what was learned without a warm-up value is forgotten.
 _FORGOTTEN_AFTER = 4.0
 #: Until there are a few samples, the upper quantile is taken to be this much above the median.
@@ -44,13 +48,13 @@ class _Size:
         self.warm = warm
         self.samples = 0
         self.seen_at = float("-inf")
-        self.first: list[float] = []
+        self.first: list[float] | None = None  # its first samples, if nothing else tells what to start from
 
     def learn(self, seconds: float, now: float) -> float:
         """Learn from a sample; return by what factor this moved it, 1 while it is still being found."""
         self.samples += 1
         self.seen_at = now
-        if self.warm is None and self.samples <= _FIRST_SAMPLES:
+        if self.first is not None and self.samples <= _FIRST_SAMPLES:
             self.first.append(seconds)
             self.seconds = sorted(self.first)[(len(self.first) - 1) // 2]
             return 1.0
@@ -63,7 +67,7 @@ class _Size:
         """Return the seconds, drawn towards the warm-up value by the time without samples."""
         if self.warm is None or not self.samples:
             return self.seconds
-        return float(self.warm * (self.seconds / self.warm) ** _weight(now - self.seen_at))
+        return float(self.warm * (self.seconds / self.warm) ** _weight(now - self.seen_at, SIZE_HALF_LIFE))
 
 
 class CostCurve:
@@ -77,6 +81,7 @@ class CostCurve:
     __slots__ = (
         "_counts",
         "_due",
+        "_limits",
         "_median",
         "_probed_at",
         "_quantile",
@@ -87,6 +92,7 @@ class CostCurve:
         "_sizes",
         "_table",
         "_upper",
+        "_values",
     )
 
     def __init__(self, quantile: float) -> None:
@@ -102,6 +108,9 @@ class CostCurve:
         self._seconds: list[float] = []
         self._median = 1.0
         self._quantile = _FIRST_SPREAD
+        # What was asked before, until it changes: the same few questions come with every request.
+        self._values: dict[int, float] = {}
+        self._limits: dict[tuple[float, int], int] = {}
 
     @property
     def known(self) -> bool:
@@ -140,7 +149,10 @@ class CostCurve:
         self._ratios.append(seconds / expected)
         self._measure_speed()
         if entry is None:
-            entry = self._table[size] = _Size(seconds / self._median, None)
+            # Between known sizes it starts from what they tell: a first sample is mostly noise.
+            within = bool(self._sizes) and self._sizes[0] < size < self._sizes[-1]
+            entry = self._table[size] = _Size(expected if within else seconds / self._median, None)
+            entry.first = None if within else []
         self._keep_level(entry.learn(seconds / self._median, now))
         self._due -= 1
         if is_new or self._due <= 0:
@@ -161,7 +173,9 @@ class CostCurve:
     def decay(self, now: float) -> None:
         """Take note that time has passed."""
         forget_before = now - _FORGOTTEN_AFTER * HALF_LIFE
-        self._table = {n: e for n, e in self._table.items() if e.warm is not None or e.seen_at >= forget_before}
+        newest = min(self._seen_at, now)
+        size_forget_before = max(forget_before, newest - SIZE_HALF_LIFE)
+        self._table = {n: e for n, e in self._table.items() if e.warm is not None or e.seen_at >= size_forget_before}
         if self._seen_at < forget_before:
             self._recent.clear()
             self._counts.clear()
@@ -177,6 +191,12 @@ class CostCurve:
 
     def limit(self, duration: float, at_most: int) -> int:
         """Return the greatest size, 1 to ``at_most``, whose median is within ``duration``; 1 if none is."""
+        limit = self._limits.get((duration, at_most))
+        if limit is None:
+            limit = self._limits[duration, at_most] = self._limit(duration, at_most)
+        return limit
+
+    def _limit(self, duration: float, at_most: int) -> int:
         sizes, seconds = self._sizes, self._seconds
         if not sizes:
             return at_most
@@ -189,10 +209,16 @@ class CostCurve:
         else:
             part = (target - seconds[i - 1]) / (seconds[i] - seconds[i - 1])
             size = sizes[i - 1] + part * (sizes[i] - sizes[i - 1])
-        return max(1, min(at_most, int(size + 1e-9)))
+        return max(1, int(min(at_most, size + 1e-9)))
 
     def _at(self, size: int) -> float:
         """Return the curve's value: seconds at speed 1."""
+        value = self._values.get(size)
+        if value is None:
+            value = self._values[size] = self._interpolate(size)
+        return value
+
+    def _interpolate(self, size: int) -> float:
         sizes, seconds = self._sizes, self._seconds
         if not sizes:
             return 0.0
@@ -224,6 +250,7 @@ class CostCurve:
         self._sizes = sizes
         self._seconds = [value for value, _, count in blocks for _ in range(int(count))]
         # Drawing is dear and the curve slow to change; only the first samples cannot wait.
+        self._values.clear()
         self._due = 8 if len(self._recent) >= MEDIAN_SAMPLES else 1
         self._ratios = deque(
             (seconds / expected for size, seconds in self._recent if (expected := self._at(size))),
@@ -231,6 +258,7 @@ class CostCurve:
         )
         self._measure_speed()
         if (weight := _weight(now - self._seen_at)) < 1.0:
+            self._limits.clear()
             self._median **= weight
             self._quantile = max(self._median, _FIRST_SPREAD ** (1.0 - weight) * self._quantile**weight)
 
@@ -245,21 +273,19 @@ class CostCurve:
                     entry.seconds *= 1.0 - (factor - 1.0) * count / len(self._recent)
 
     def _measure_speed(self) -> None:
-        ratios = self._ratios
+        self._limits.clear()
+        ratios: Sequence[float] = self._ratios
+        few = len(ratios) < 3
+        if few:  # one stall must not outweigh what was measured before service
+            ratios = [1.0] * (3 - len(ratios)) + list(ratios)
         count = len(ratios)
-        if not count:
-            self._median, self._quantile = 1.0, _FIRST_SPREAD
-            return
         newest = sorted(islice(ratios, max(0, count - MEDIAN_SAMPLES), count))
         self._median = median = newest[(len(newest) - 1) // 2]
-        ordered = sorted(ratios)
-        if count < 3:
-            self._quantile = max(ordered[-1], _FIRST_SPREAD * median)
-        else:
-            # Below the greatest even when few are known: one outlier must not be taken for the spread.
-            self._quantile = max(median, ordered[min(int(self._upper * count), count - 2)])
+        # Below the greatest even when few are known: one outlier must not be taken for the spread.
+        upper = sorted(ratios)[min(int(self._upper * count), count - 2)]
+        self._quantile = max(upper, median * _FIRST_SPREAD if few else median)
 
 
-def _weight(age: float) -> float:
+def _weight(age: float, half_life: float = HALF_LIFE) -> float:
     """Return what an estimate of that age is worth: 1 when fresh, 0 when ancient."""
-    return float(0.5 ** (max(0.0, age) / HALF_LIFE)) if age != float("inf") else 0.0
+    return float(0.5 ** (max(0.0, age) / half_life)) if age != float("inf") else 0.0

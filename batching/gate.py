@@ -79,6 +79,8 @@ class Gate:
 
     def claim_probe(self, batch_key: str, now: float) -> bool:
         """Tell whether one that must be refused is let in all the same, to measure its key anew."""
+        if self._queue.count(batch_key) or any(batch.batch_key == batch_key for batch in self._running):
+            return False  # a measurement is on its way
         return self._costs.curve(batch_key).claim_probe(now)
 
     def _outlook(self, priority: PriorityClass, batch_key: str, curve: CostCurve, now: float) -> Outlook:

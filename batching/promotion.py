@@ -103,8 +103,9 @@ class Promotion:
 
     def chosen(self, size: int, claimed: int) -> None:
         """Take note of a batch: its size earns credit, the claims it served use it."""
-        most = max(1.0, self._share * size)  # bounded, so that a claim never fills many batches on end
-        self._credit = min(self._credit - claimed + self._share * size, max(most, self._credit - claimed))
+        left = self._credit - claimed
+        earned = self._share * size
+        self._credit = max(left, min(left + earned, 1.0 + earned))  # bounded, so that claims never fill batches on end
 
     def oldest_of(self, priority: int) -> AnyTicket | None:
         """Return who of a class has waited longest, or None."""

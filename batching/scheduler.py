@@ -1,8 +1,8 @@
 """Owns the life of every request, from submission to its one ending: the synchronous core.
 
-Must not know asyncio, threads, timers or a clock of its own: time is handed in as ``now``, in monotonic seconds, so
-that a simulator can drive the very same code. Whoever drives it calls ``take_ended`` after each call; outcomes come as
-a list, not by callback, so that no foreign code runs while the state is half changed.
+Must not know asyncio, threads, timers or a clock of its own: time is handed in as ``now``, monotonic seconds, so that a
+simulator can drive the very same code. Whoever drives it calls ``take_ended`` after each call: outcomes come as a list,
+not by callback, so that no foreign code runs while the state is half changed.
 
 Law 1, exactly once: every submitted request is refused, or ends once in the ``ledger``.
 Law 2, late binding: ``choose`` binds requests to a batch when it is called, which is when a slot is free, and a batch
@@ -10,11 +10,11 @@ holds one key, that of the first request in order.
 Law 3, work-conserving: ``choose`` returns a batch whenever a feasible request waits, unless the policy holds it back.
 Law 9, expiry: nothing expired or cancelled is ever in a chosen batch; a deadline that has come counts before any
 other ending that arrives at the same moment or later.
-Law 10, bounded memory: a request beyond its class's or the total limit is refused with ``QueueFullError``, unless the
-total is reached and it displaces the newest, not promoted, of the lowest class below its own.
+Law 10, bounded memory: a request beyond its class's limit is refused; beyond the total limit, too, unless it displaces
+the newest, not promoted, of the lowest class below its own.
 Law 11, isolation: a failure ends the members of its own batch only, each with an exception object of its own.
-The others are kept by ``request_queue`` (4, 5), ``batch_policy`` (3, 6), ``cost_model`` (7), ``admission_policy`` (8)
-and ``shared_executions`` (12).
+The others: ``request_queue`` (4, 5), ``batch_policy`` (3, 6), ``cost_model`` (7), ``admission_policy`` (8) and
+``shared_executions`` (12).
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from batching.gate import Gate
 from batching.ledger import Ledger
 from batching.request import P, R, Request
 from batching.request_queue import RequestQueue
-from batching.shared_executions import MAX_MEMBERS, SharedExecutions
+from batching.shared_executions import SharedExecutions
 from batching.snapshot import snapshot
 from batching.statistics import Statistics
 from batching.ticket import Batch, SharedTicket, Ticket, TicketState
@@ -108,7 +108,7 @@ class Scheduler(Generic[P, R]):
             QueueFullError: A limit is reached, and nothing can be displaced.
             PredictedDeadlineMissError: It, or one admitted before, would be late.
         """
-        ledger, shared = self._ledger, self._shared
+        ledger = self._ledger
         ledger.counters.submitted += 1
         self._costs.decay(now)
         victim = self._make_room(request, now)
@@ -118,25 +118,18 @@ class Scheduler(Generic[P, R]):
             ledger.admit(ticket)
             ledger.expire(ticket, now)
             return ticket
-        carrier = shared.find(request)
-        if self._gate.is_idle:
-            ticket.probe = True
-        elif (refusal := self._gate.refusal(request, carrier, now)) is not None:
-            if not self._gate.claim_probe(request.batch_key, now):
-                ledger.counters.refused_predicted_miss += 1
-                raise PredictedDeadlineMissError(*refusal)
-            ticket.probe = True
+        ticket.probe = self._examine(request, now)
         if victim is not None:
             self._displace(victim)
-            carrier = shared.find(request)  # it may have been the victim
+        carrier = self._shared.find(request)  # not before: it may have been the victim
         ledger.admit(ticket)
         if carrier is not None:
             ledger.counters.shared += 1
             if carrier.state == _RUNNING:
                 ledger.start(ticket, now)
-            shared.join(carrier, ticket)
+            self._shared.join(carrier, ticket)
         else:
-            shared.enter(ticket)
+            self._shared.enter(ticket)
         return ticket
 
     def choose(self, now: float) -> Batch[P, R] | None:
@@ -178,7 +171,7 @@ class Scheduler(Generic[P, R]):
             return
         # Not the engine's own time: what callers wait for includes the way to its thread and back.
         self._costs.observe(batch.batch_key, size, now - batch.chosen_at, now)
-        duration = now - batch.chosen_at if inference_duration is None else inference_duration
+        duration = inference_duration if inference_duration is not None else now - batch.chosen_at
         for entry, result in zip(batch.tickets, results, strict=True):
             for ticket in entry.members():
                 if ticket.state == _RUNNING:
@@ -229,14 +222,7 @@ class Scheduler(Generic[P, R]):
 
     def statistics(self, now: float) -> Statistics:
         """Return an immutable snapshot."""
-        return snapshot(
-            self._queue,
-            self._ledger,
-            self._costs,
-            running_batches=len(self._running),
-            limit=self._policy.limit,
-            now=now,
-        )
+        return snapshot(self._queue, self._ledger, self._costs, self._policy, running=len(self._running), now=now)
 
     def _choose(self, now: float) -> Choice | None:
         """Return the next batch, and end those on the way to it that came too near to their deadlines."""
@@ -257,21 +243,31 @@ class Scheduler(Generic[P, R]):
             if choice.members:
                 return choice
 
+    def _examine(self, request: Request[P], now: float) -> bool:
+        """Tell whether a request is admitted as a probe, or refuse it (law 8)."""
+        gate, find = self._gate, self._shared.find
+        refusal = None if gate.is_idle else gate.refusal(request, find(request), now)
+        if refusal is not None:
+            self.expire(now)  # the dead must not keep the living out
+            refusal = None if gate.is_idle else gate.refusal(request, find(request), now)
+        if refusal is None:
+            return gate.is_idle
+        if not gate.claim_probe(request.batch_key, now):
+            self._ledger.counters.refused_predicted_miss += 1
+            raise PredictedDeadlineMissError(*refusal)
+        return True
+
     def _make_room(self, request: Request[P], now: float) -> Ticket[P, R] | None:
         """Return who must be displaced for a request, None if there is room, or refuse it (law 10)."""
-        gate, waiting = self._gate, self._ledger.waiting
-        carrier = self._shared.find(request)
-        crowded = carrier is not None and carrier.shared.joined.live >= MAX_MEMBERS
-        if not crowded and not gate.is_full(request.priority, waiting):
+        gate, priority, waiting = self._gate, request.priority, self._ledger.waiting
+        if not gate.is_full(priority, waiting) and not self._shared.is_full(request):
             return None
         self.expire(now)  # the dead must not keep the living out
-        carrier = self._shared.find(request)
-        crowded = carrier is not None and carrier.shared.joined.live >= MAX_MEMBERS
-        if not crowded and not gate.is_full(request.priority, waiting):
+        crowded = self._shared.is_full(request)
+        if not gate.is_full(priority, waiting) and not crowded:
             return None
-        victim: Ticket[P, R] | None = None
-        if not crowded and not gate.class_is_full(request.priority, waiting):
-            victim = self._queue.displaceable(request.priority)
+        helps = not crowded and not gate.class_is_full(priority, waiting)
+        victim = self._queue.displaceable(priority) if helps else None
         if victim is None:
             self._ledger.counters.refused_queue_full += 1
             raise QueueFullError(gate.retry_delay(request.batch_key))

@@ -43,6 +43,11 @@ class SharedExecutions:
             return None
         return self._carriers.get((request.batch_key, request.share_key))
 
+    def is_full(self, request: Request[Any]) -> bool:
+        """Tell whether the execution that a request would join has as many members as it may."""
+        carrier = self.find(request)
+        return carrier is not None and carrier.shared.joined.live >= MAX_MEMBERS
+
     def enter(self, ticket: AnyTicket) -> None:
         """Let a request wait that joins nothing: alone, or as the first of an execution that others may join."""
         request = ticket.request
@@ -70,9 +75,12 @@ class SharedExecutions:
                 self._queue.remove(ticket)
             return
         carrier = group.carrier
+        ticket.group = None  # no cycles for the collector to find
         group.joined.bury()
         group.by_class[ticket.priority] -= 1
         if carrier.state != TicketState.QUEUED:
+            if carrier.state == TicketState.ENDED and not group.joined.live:
+                del group.carrier
             return
         first = group.joined.peek()
         if first is None:
@@ -94,6 +102,8 @@ class SharedExecutions:
         request = carrier.request
         if request.share_key is not None:
             self._carriers.pop((request.batch_key, request.share_key), None)
+        if not carrier.shared.joined.live:
+            del carrier.shared.carrier
 
     def _replace(self, old: AnyShared, request: Request[Any], sequence: int) -> None:
         group = old.shared

@@ -1,9 +1,8 @@
 """Owns how the scheduler's parts are shown as one snapshot. Must not change or decide anything."""
 
-from collections.abc import Callable
 from typing import Any
 
-from batching.cost_curve import CostCurve
+from batching.batch_policy import BatchPolicy
 from batching.cost_model import CostModel
 from batching.ledger import Ledger
 from batching.priority import PriorityClass
@@ -15,9 +14,9 @@ def snapshot(
     queue: RequestQueue,
     ledger: Ledger[Any, Any],
     costs: CostModel,
+    policy: BatchPolicy,
     *,
-    running_batches: int,
-    limit: Callable[[CostCurve], int],
+    running: int,
     now: float,
 ) -> Statistics:
     """Return what there is to see at this moment."""
@@ -28,7 +27,7 @@ def snapshot(
         queue_size=dict(ledger.waiting),
         oldest_age={p: 0.0 if ticket is None else now - ticket.enqueued_at for p, ticket in oldest.items()},
         in_flight=ledger.in_flight,
-        running_batches=running_batches,
+        running_batches=running,
         submitted=counters.submitted,
         completed=counters.completed,
         failed=counters.failed,
@@ -46,5 +45,5 @@ def snapshot(
         in_time=dict(counters.in_time),
         late=dict(counters.late),
         costs=table,
-        batch_limit={key: limit(costs.curve(key)) for key in table},
+        batch_limit={key: policy.limit(costs.curve(key)) for key in table},
     )

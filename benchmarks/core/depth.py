@@ -59,32 +59,34 @@ def measure(
     core.observe_warm_up("m", 64, 64 * _WORK)
     now = 0.0
 
-    def request() -> Request[int]:
+    def request(arrival: float) -> Request[int]:
         return Request(
             priority=PriorityClass.STANDARD,
-            deadline=now + 0.01 + 3.0 * depth * _WORK * chance.random(),
+            deadline=arrival + 0.01 + 3.0 * depth * _WORK * chance.random(),
             batch_key="m",
             caller=f"caller {chance.randrange(50)}",
             payload=0,
         )
 
     for _ in range(depth - 1):
-        core.submit(request(), now)
+        core.submit(request(now), now)
     seconds = []
+    step = _WORK * batch_size
     for _ in range(rounds):
-        spent = 0.0
-        for _ in range(requests // batch_size):
-            group = [request() for _ in range(batch_size)]
-            start = clock()
+        groups = []
+        for number in range(requests // batch_size):
+            arrival = now + number * step
+            groups.append((arrival, [request(arrival) for _ in range(batch_size)]))
+        start = clock()  # once a round, since reading the clock may cost more than a request
+        for now, group in groups:
             for one in group:
                 core.submit(one, now)
             batch = core.choose(now)
-            now += _WORK * batch_size
             if batch is not None:
-                core.complete(batch, batch.payloads, now)
+                core.complete(batch, batch.payloads, now + step)
             core.take_ended()
-            spent += clock() - start
-        seconds.append(spent / (requests // batch_size * batch_size))
+        seconds.append((clock() - start) / (len(groups) * batch_size))
+        now += step
     found = core.statistics(now)
     if found.submitted != found.completed + core.queued:
         raise RuntimeError(f"the measurement is void, requests were refused or late: {found}")

@@ -3,6 +3,7 @@
 Triton's issue 8870 is the cautionary tale: queue timeouts there slowly destroyed throughput.
 """
 
+import gc
 import random
 import time
 import tracemalloc
@@ -22,7 +23,7 @@ class Endurance:
         first: Microseconds a request in the first tenth (after a warm-up).
         last: Microseconds a request in the last tenth.
         kept: Entries of all structures left at the end, when nothing waits and nothing runs.
-        grown: Bytes by which the memory in use grew from the end of the second tenth to the end; 0 if not traced.
+        grown: Bytes by which the memory in use grew from before the first to after the last; 0 if not traced.
     """
 
     submitted: int
@@ -47,10 +48,11 @@ def run(count: int, *, seed: int = 1, trace: bool = False, clock: Callable[[], f
     classes = list(PriorityClass)
     tenth = max(1, count // 10)
     marks = [clock()]
-    memory = []
+    before = grown = 0
     now, busy_until, batch = 0.0, 0.0, None
     if trace:
         tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
     for number in range(count):
         now += 0.0005
         deadline = now + chance.choice((0.005, 0.05, 0.5, 5.0))
@@ -80,14 +82,15 @@ def run(count: int, *, seed: int = 1, trace: bool = False, clock: Callable[[], f
             _count(outcomes, "result" if isinstance(ticket.outcome, Completion) else type(ticket.outcome).__name__)
         if (number + 1) % tenth == 0:
             marks.append(clock())
-            if trace:
-                memory.append(tracemalloc.get_traced_memory()[0])
     if batch is not None:
         core.complete(batch, batch.payloads, now)
     core.close_queue(now)
     for ticket in core.take_ended():
         _count(outcomes, "result" if isinstance(ticket.outcome, Completion) else type(ticket.outcome).__name__)
+    live.clear()
     if trace:
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - before
         tracemalloc.stop()
     return Endurance(
         submitted=count,
@@ -95,7 +98,7 @@ def run(count: int, *, seed: int = 1, trace: bool = False, clock: Callable[[], f
         first=1e6 * (marks[2] - marks[1]) / tenth,
         last=1e6 * (marks[-1] - marks[-2]) / tenth,
         kept=core.entries,
-        grown=memory[-1] - memory[1] if trace else 0,
+        grown=grown,
     )
 
 

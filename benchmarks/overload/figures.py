@@ -18,7 +18,10 @@ def summarise(raw: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         raw: What `experiment.measure` returned.
     """
-    targets = {name: _target(title, [each[name] for each in raw["rounds"]]) for name, title in raw["titles"].items()}
+    duration = raw["settings"]["duration"]
+    targets = {
+        name: _target(title, [each[name] for each in raw["rounds"]], duration) for name, title in raw["titles"].items()
+    }
     document: dict[str, Any] = {"settings": raw["settings"], "targets": targets}
     stock = targets.get(catalogue.STOCK)
     document["ratios"] = {
@@ -32,10 +35,11 @@ def summarise(raw: Mapping[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _target(title: str, rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _target(title: str, rounds: Sequence[Mapping[str, Any]], duration: float) -> dict[str, Any]:
     probes = [each["with_probes"]["traffic"]["probe"] for each in rounds]
     beside = [each["with_probes"]["traffic"]["background"] for each in rounds]
     alone = [each["alone"]["traffic"]["background"] for each in rounds]
+    beside_all = [each["with_probes"]["traffic"] for each in rounds]
     sent = sum(each["sent"] for each in probes)
     latencies = _pooled(probes, "latencies_ms")
     answered, all_sent = percentiles(latencies), percentiles(latencies, total=sent)
@@ -63,6 +67,9 @@ def _target(title: str, rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "background_alone_per_second": statistics.median(without),
         "background_alone_per_second_rounds": spread(without),
         "background_share": spread(map(ratio, background, without)),
+        # Of the window's length; what is missing to one is time between batches.
+        "engine_busy": spread(_busy((each["background"], each["probe"]), duration) for each in beside_all),
+        "engine_busy_alone": spread(_busy((each,), duration) for each in alone),
         "background_outcomes": _counted(each["outcomes"] for each in beside),
         "background_alone_outcomes": _counted(each["outcomes"] for each in alone),
         "background_reasons": _counted(each["reasons"] for each in beside),
@@ -89,6 +96,12 @@ def _target(title: str, rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             for index, each in enumerate(rounds)
         ],
     }
+
+
+def _busy(results: Sequence[Mapping[str, Any]], duration: float) -> float:
+    """Returns the share of a window during which the engine computed batches of which any member was answered in it."""
+    batches: set[tuple[int, float]] = {(size, cost) for each in results for size, cost in each["batches"]}
+    return sum(cost for _, cost in batches) / 1e3 / duration
 
 
 def _ratios(figures: Mapping[str, Any], stock: Mapping[str, Any]) -> dict[str, Spread]:

@@ -118,6 +118,7 @@ def _background(targets: Mapping[str, Any], ratios: Mapping[str, Any]) -> Iterat
             "p99",
             "over stock's, beside probes",
             "alone",
+            "engine busy beside probes",
         ],
         [
             [
@@ -129,6 +130,7 @@ def _background(targets: Mapping[str, Any], ratios: Mapping[str, Any]) -> Iterat
                 number(figures["background_latency_ms"]["p99"], unit="ms"),
                 spread(ratios[name]["background_per_second"]) if name in ratios else "1",
                 spread(ratios[name]["background_alone_per_second"]) if name in ratios else "1",
+                percent(figures["engine_busy"]["median"]),
             ]
             for name, figures in targets.items()
         ],
@@ -221,6 +223,8 @@ def _machine(document: Mapping[str, Any], targets: Mapping[str, Any]) -> Iterato
         f"{figures['title']} {number(figures['probe_send_lag_ms']['max'], unit='ms')}" for figures in targets.values()
     )
     yield (
+        "Ray runs replicas, proxies and HAProxy at niceness 15, stock's and ours alike: on a machine with other work "
+        "they come last. "
         f"The probes' generator ran at niceness {next(iter(targets.values()))['probe_niceness']}: a caller with a "
         "deadline has a machine of its own, and must not wait here for the server to leave a core. Its own lag behind "
         f"the schedule (p99 of the worst round) is part of every latency: {lag}."

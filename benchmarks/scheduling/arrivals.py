@@ -19,6 +19,11 @@ def poisson(random: np.random.Generator, *, rate: float, count: int) -> Moments:
     return np.cumsum(random.exponential(1.0 / rate, count))
 
 
+def uniform(random: np.random.Generator, *, duration: float, count: int) -> Moments:
+    """Return ``count`` arrivals at a constant mean rate, none after ``duration``."""
+    return np.sort(random.random(count) * duration)
+
+
 def modulated(
     random: np.random.Generator, *, rate: Callable[[Moments], Moments], duration: float, count: int
 ) -> Moments:

@@ -7,7 +7,7 @@ and 2 % are given up by their callers. A load of 1 is what the engine can answer
 import numpy as np
 
 from batching import PriorityClass
-from benchmarks.scheduling.arrivals import Moments, modulated, poisson, volleys
+from benchmarks.scheduling.arrivals import Moments, modulated, poisson, uniform, volleys
 from benchmarks.scheduling.engine import Slowdown
 from benchmarks.scheduling.traffic import ClosedLoop, Stream, Traffic, open_loop, split
 from benchmarks.scheduling.workload import Scale, Workload
@@ -105,7 +105,8 @@ def starved_background(random: np.random.Generator, scale: Scale) -> Traffic:
 
 def _saturated(random: np.random.Generator, scale: Scale, probes_per_second: float) -> Traffic:
     duration = scale.requests / scale.capacity
-    probes = poisson(random, rate=PROBES_PER_SECOND, count=max(1, int(probes_per_second * duration)))
+    # A Poisson process again, given how many: none comes after the background has stopped.
+    probes = uniform(random, duration=duration, count=max(1, int(probes_per_second * duration)))
     return open_loop(
         random,
         [(PROBE, probes)] if probes_per_second else [],

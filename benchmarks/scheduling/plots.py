@@ -66,11 +66,11 @@ def _save(path: Path, title: str) -> None:
 
 def _draw_goodput(table: Table, path: Path) -> None:
     workloads, policies = _names(table)
-    # A stream of its own has all the engine: nothing to see, and its place is taken by the legend.
+    # A stream of its own has all the engine: nothing to see.
     workloads = [name for name in workloads if len(table[name, policies[0]].streams) > 1] or workloads
     columns = 3
-    rows = len(workloads) // columns + 1
-    _, grid = plt.subplots(rows, columns, figsize=(12, 2.6 * rows + 0.6), squeeze=False, layout="constrained")
+    rows = -(-len(workloads) // columns)
+    figure, grid = plt.subplots(rows, columns, figsize=(12, 2.6 * rows + 0.8), squeeze=False, layout="constrained")
     for axes in grid.flat[len(workloads) :]:
         axes.set_axis_off()
     for axes, workload in zip(grid.flat, workloads, strict=False):
@@ -84,7 +84,7 @@ def _draw_goodput(table: Table, path: Path) -> None:
         axes.set_ylim(0, 1.03)
         axes.set_title(workload, fontsize=10)
         axes.grid(axis="y", alpha=0.3)
-    grid.flat[-1].legend(*grid.flat[0].get_legend_handles_labels(), fontsize=11, loc="center")
+    figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(policies))
     _save(path, "Goodput: answers in time over requests sent")
 
 

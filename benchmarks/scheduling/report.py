@@ -36,7 +36,20 @@ def write_json(
         "runs": [asdict(run.summary) for run in runs],
         "wall_seconds": {f"{run.summary.workload} / {run.summary.policy}": round(run.wall_seconds, 2) for run in runs},
     }
-    path.write_text(json.dumps(_plain(document), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(_lines(_plain(document)), encoding="utf-8")
+
+
+def _lines(document: dict[str, Any]) -> str:
+    """Return JSON with a line for each entry of the second level: a change of one run is a change of one line."""
+    parts = []
+    for key, value in document.items():
+        if isinstance(value, dict):
+            entries = [f"{json.dumps(name)}: {json.dumps(item, allow_nan=False)}" for name, item in value.items()]
+            body = "{\n  " + ",\n  ".join(entries) + "\n }"
+        else:
+            body = "[\n  " + ",\n  ".join(json.dumps(item, allow_nan=False) for item in value) + "\n ]"
+        parts.append(f" {json.dumps(key)}: {body}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def _plain(value: Any) -> Any:

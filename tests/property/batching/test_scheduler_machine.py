@@ -5,7 +5,6 @@ Without predictions: what they change has properties of its own (``test_admissio
 """
 
 import math
-
 from dataclasses import dataclass
 from typing import Any
 

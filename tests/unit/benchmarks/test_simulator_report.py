@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.scheduling.__main__ import main
+from benchmarks.scheduling.catalog import WORKLOADS
 from benchmarks.scheduling.plots import PLOTS
+from scripts.layering import ROOT
 
 
 def report(folder: Path, *more: str) -> tuple[str, dict[str, object]]:
@@ -48,3 +50,12 @@ def test_live_figures_are_set_beside_the_simulator(tmp_path: Path) -> None:
     text, data = report(tmp_path, "--live", str(live))
     assert text.count("does not agree within 20%") >= 1
     assert len(data["calibration"]) == 4  # type: ignore[arg-type]  # a list, as the test would show
+
+
+def test_the_page_for_operators_shows_the_figures_of_the_report() -> None:
+    """Every row of simulated figures in docs/scheduling.md stands in the report, too: run one, update the other."""
+    page = (ROOT / "docs/scheduling.md").read_text(encoding="utf-8").splitlines()
+    rows = (ROOT / "benchmarks/scheduling/report.md").read_text(encoding="utf-8").splitlines()
+    shown = [line for line in page if line.startswith(tuple(f"| {workload.name} |" for workload in WORKLOADS))]
+    assert len(shown) == 2 * len(WORKLOADS)
+    assert [line for line in shown if line not in rows] == []
