@@ -13,11 +13,12 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 INPUTS := requirements/build.txt requirements/lock.txt requirements/torch.txt pyproject.toml \
           clients/python/pyproject.toml scripts/setup.sh
-SOURCES := batching model server clients/python/tickserve scripts tests
+SOURCES := batching model server clients/python/tickserve benchmarks scripts tests
 # More arguments for pytest: make test ARGS="-k deadline -x"
 ARGS ?=
 
-.PHONY: setup demo serve test test-unit lint format protos lock clean distclean help
+# No more: a phony target would hide the pattern bench-%.
+.PHONY: setup demo serve test test-unit bench lint format protos lock clean distclean help
 
 setup: $(STAMP)  ## Make .venv with every pinned package (the default; every target runs it first)
 
@@ -37,6 +38,12 @@ test: setup  ## Run all tests
 
 test-unit: setup  ## Run the tests that need no Ray: unit, property and contract, in seconds
 	@$(BIN)/python -m pytest tests/unit tests/property tests/contract $(ARGS)
+
+bench: bench-serving bench-overload  ## Measure serving and overload (the machine should be idle; ARGS=--quick for less)
+
+# benchmarks/NAME is a package that runs as a module: core, scheduling, serving, overload.
+bench-%: setup
+	@$(BIN)/python -m benchmarks.$* $(ARGS)
 
 lint: setup  ## Check style, types, the contract, its stubs and the import rules
 	@echo 'lint: ruff check'
@@ -70,7 +77,7 @@ lock: $(LOCK_BIN)/pip-compile  ## Recompile requirements/lock.txt (ARGS=--upgrad
 
 clean:  ## Remove caches and build products
 	@rm -rf build dist node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
-	@find batching model server clients scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find batching model server clients benchmarks scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## Remove .venv too
 	@rm -rf .venv clients/python/*.egg-info

@@ -17,22 +17,35 @@ MAX_LINES = 300
 LONGER = {"model/network.py": 400}
 
 # Where each package of ours lies, and which of ours it may import.
-PACKAGES = {"batching": "batching", "model": "model", "server": "server", "tickserve": "clients/python/tickserve"}
+PACKAGES = {
+    "batching": "batching",
+    "model": "model",
+    "server": "server",
+    "tickserve": "clients/python/tickserve",
+    "benchmarks": "benchmarks",
+}
 MAY_IMPORT = {
     "batching": {"batching"},
     "model": {"model"},
     "tickserve": {"tickserve"},
     "server": {"batching", "model", "server", "tickserve"},
+    "benchmarks": {"batching", "model", "server", "tickserve", "benchmarks"},
 }
 # These use the standard library alone.
 STDLIB_ONLY = {"batching"}
 # Each library here is imported only by files that match one of its patterns.
 EDGES = {
-    "ray": ("server/app.py", "server/deployment.py", "server/embedded.py", "server/ray_statistics_board.py"),
+    "ray": (
+        "server/app.py",
+        "server/deployment.py",
+        "server/embedded.py",
+        "server/ray_statistics_board.py",
+        "benchmarks/peers/*",
+    ),
     "opentelemetry": ("server/tracing.py",),
     "prometheus_client": ("server/metrics.py",),
-    "grpc": ("server/*", "clients/python/tickserve/*"),
-    "torch": ("model/*",),
+    "grpc": ("server/*", "clients/python/tickserve/*", "benchmarks/*"),
+    "torch": ("model/*", "benchmarks/*"),
     "openvino": ("model/*",),
     "tickserve.v1": (
         "clients/python/tickserve/*",
@@ -42,6 +55,7 @@ EDGES = {
         "server/encode.py",
         "server/errors.py",
         "server/health.py",
+        "benchmarks/*",
     ),
 }
 GENERATED = ("*_pb2.py", "*_pb2_grpc.py")
