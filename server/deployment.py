@@ -57,7 +57,8 @@ class PredictorDeployment:
         Args:
             live: The settings of `LIVE_FIELDS` as plain data.
         """
-        settings = Settings(**self._settings, **live)
+        # Looks at files, though all values are given: not in the event loop.
+        settings = await asyncio.to_thread(Settings, **self._settings, **live)
         if self._replica is not None:
             self._replica.reconfigure(settings)
             return

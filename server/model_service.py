@@ -130,17 +130,15 @@ class ModelService:
     async def _others(self, replica_id: str) -> list[ReplicaStatistics]:
         if self._board is None:
             return []
+        others = []
         try:
-            told = await self._board.others(replica_id)
+            for age, figures in await self._board.others(replica_id):
+                other = ReplicaStatistics.FromString(figures)
+                other.sample_age.CopyFrom(write_span(age))
+                others.append(other)
         except Exception as error:
             # The caller asked how the service fares: what is known of this replica is worth more than an error.
             logger.warning("the other replicas' statistics cannot be had: %s", error)
-            return []
-        others = []
-        for age, figures in told:
-            other = ReplicaStatistics.FromString(figures)
-            other.sample_age.CopyFrom(write_span(age))
-            others.append(other)
         return others
 
     def _write_snapshot(self, snapshot: ReplicaSnapshot) -> ReplicaStatistics:

@@ -44,6 +44,8 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
         # Ray runs its workers, and so our replicas and HAProxy, at niceness 15: any other process would starve them.
         "RAY_worker_niceness": "0",
+        # PyTorch's threads wait for each other asleep, not spinning: a spinning one keeps the other from its core.
+        "OMP_WAIT_POLICY": "PASSIVE",
         "RAY_USAGE_STATS_ENABLED": "0",
         # Ray warns about a future default for fractional GPUs; it concerns nothing here.
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

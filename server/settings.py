@@ -65,7 +65,9 @@ class Settings(BaseSettings):
         default=True, description="Whether the network is compiled; false computes eagerly, to compare and to debug"
     )
     engine_threads: int = Field(
-        default=0, ge=0, description="Threads of one engine call; 0: as many as the replica's CPUs"
+        default=0,
+        ge=0,
+        description="Threads of one engine call; 0: the replica's CPUs less one for the event loop and the proxy",
     )
 
     replicas: int = Field(default=1, ge=1, description="Number of replicas")
@@ -146,8 +148,12 @@ class Settings(BaseSettings):
         return init_settings, env_settings, toml, ProfileSource(settings_cls)
 
     def effective_engine_threads(self) -> int:
-        """Returns the threads of one engine call: the setting, or the replica's whole CPUs, at least one."""
-        return self.engine_threads or max(1, int(self.effective_replica_cpus()))
+        """Returns the threads of one engine call: the setting, or the replica's CPUs less one, at least one.
+
+        The event loop and the proxy need the one: where they share a core with an engine thread, the other engine
+        threads wait for it at every barrier (docs/adr/0008).
+        """
+        return self.engine_threads or max(1, int(self.effective_replica_cpus()) - 1)
 
     def effective_replica_cpus(self) -> float:
         """Returns the CPUs of one replica: the setting, or an even share of this machine's, at least one."""

@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from model.dataset import load_windows
-from model.engine import Engine, EngineInfo, create_engine
+from model.engine import Engine, EngineInfo, create_engine, time_warm_up
 from model.errors import EngineError, WindowError
 from model.model_config import ModelConfig, NetworkConfig, Normalisation
 from model.network import HybridNetwork
 from model.openvino_engine import OpenVINOEngine
 from model.outputs import OUTPUT_NAMES, ModelOutputs
-from model.parity import check_parity
+from model.parity import check_parity, eager_outputs
 from model.registry import LoadedModel
 from model.torchscript_engine import TorchScriptEngine, example_windows, trace_network
 
@@ -255,6 +255,50 @@ def test_a_wrong_trace_is_refused(windows: NDArray[np.float32]) -> None:
     """A trace that answers otherwise than the network it was made of never becomes an engine."""
     with pytest.raises(EngineError, match="trace differs"):
         trace_network(Forgetful(TINY))
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 64])
+def test_the_eager_engine_is_the_network(tiny_network: HybridNetwork, windows: NDArray[np.float32], size: int) -> None:
+    """To the last bit of every output: it is what the others are held against."""
+    engine = create_engine(loaded(tiny_network), "eager", threads=1)
+    expected, answer = eager_outputs(tiny_network, windows[:size]), engine.run(windows[:size])
+    for name in OUTPUT_NAMES:
+        assert np.array_equal(getattr(answer, name), getattr(expected, name)), name
+
+
+def test_the_eager_engine_says_what_it_is(tiny_network: HybridNetwork) -> None:
+    """fp32 on the CPU with as many threads as asked for, and no other precision."""
+    info = create_engine(loaded(tiny_network), "eager", threads=3).info
+    assert (info.name, info.device, info.precision, info.threads) == ("eager", "cpu", "fp32", 3)
+    with pytest.raises(EngineError, match="bf16"):
+        create_engine(loaded(tiny_network), "eager", "bf16")
+
+
+@pytest.mark.parametrize("kind", ["eager", "torchscript", "openvino"])
+def test_a_warm_up_tells_what_each_size_takes(tiny_network: HybridNetwork, kind: Any) -> None:
+    """Positive seconds for every size asked for and for no other; none asked for, none told."""
+    engine = create_engine(loaded(tiny_network), kind, "fp32", threads=1)
+    seconds = engine.warm_up((1, 2, 8))
+    assert list(seconds) == [1, 2, 8]
+    assert all(0.0 < value < float("inf") for value in seconds.values())
+    assert not engine.warm_up(())
+
+
+def test_a_warm_up_times_the_second_run() -> None:
+    """The first run of a size, in which an engine prepares, does not count; each is of zeros of that size."""
+    runs: list[tuple[int, ...]] = []
+
+    class Recorder:
+        """Remembers the shapes that it is run with."""
+
+        def run(self, windows: NDArray[np.float32]) -> ModelOutputs:
+            """Answers nothing."""
+            runs.append(windows.shape)
+            assert not windows.any()
+            return None  # type: ignore[return-value]  # nobody looks at it
+
+    time_warm_up(Recorder(), (50, 60), (4, 1))
+    assert runs == [(4, 50, 60), (4, 50, 60), (1, 50, 60), (1, 50, 60)]
 
 
 class Broken:

@@ -3,16 +3,19 @@
 import warnings
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from server.dispatch import Dispatcher
 from server.ingress import METHODS, STREAMED_METHODS
+from server.live_settings import LIVE_FIELDS
 from server.runtime_env import RuntimeEnvironmentError
 from server.settings import Settings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray's own, at import
+    from server.app import application
     from server.deployment import HungEngineError, PredictorDeployment
 
 
@@ -106,6 +109,58 @@ async def test_no_replica_starts_without_direct_ingress(
     initialise: Any = PredictorDeployment.__init__
     with pytest.raises(RuntimeEnvironmentError):
         await initialise(Bare(), settings)
+
+
+class RememberingReplica(FakeReplica):
+    """Keeps the settings that it was made with and those that came after."""
+
+    def __init__(self, settings: Settings, **_: Any) -> None:
+        super().__init__(serving=True)
+        self.settings = [settings]
+        self.started = 0
+
+    async def start(self) -> None:
+        """Counts."""
+        self.started += 1
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Remembers."""
+        self.settings.append(settings)
+
+
+async def test_live_settings_reach_the_replica_that_runs(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first ones make and start it, later ones change it; it is not healthy before the first."""
+    monkeypatch.setattr("server.deployment.runtime_env.check", lambda: None)
+    monkeypatch.setattr("server.deployment.serve.get_replica_context", mock.MagicMock())
+    monkeypatch.setattr("server.deployment.Replica", RememberingReplica)
+    live = {name: settings.pop(name) for name in LIVE_FIELDS}
+    deployment = Bare()
+    initialise: Any = PredictorDeployment.__init__
+    initialise(deployment, settings)
+    with pytest.raises(HungEngineError):
+        await deployment.check_health()
+    await deployment.reconfigure(live)
+    await deployment.check_health()
+    replica = deployment._replica
+    await deployment.reconfigure(live | {"max_symbols": 7})
+    assert deployment._replica is replica
+    assert replica.started == 1
+    assert [given.max_symbols for given in replica.settings] == [live["max_symbols"], 7]
+
+
+def test_only_static_settings_are_baked_into_a_replica() -> None:
+    """Deployed again with other live settings an application differs in what reaches replicas that run, alone."""
+    deployments = []
+    for max_symbols in (5, 6):
+        deployment = application(Settings(max_symbols=max_symbols))._bound_deployment
+        deployments.append(deployment)
+        assert deployment.user_config["max_symbols"] == max_symbols
+        assert deployment.user_config.keys() == LIVE_FIELDS
+    first, second = ([*deployment.init_args, deployment.init_kwargs] for deployment in deployments)
+    assert first == second
+    assert not first[0].keys() & LIVE_FIELDS
 
 
 def test_the_dispatcher_is_what_is_called() -> None:

@@ -3,6 +3,7 @@
 from batching import PriorityClass
 from server.live_settings import LIVE_FIELDS, LiveSettings
 from server.profiles import Profile
+from server.scheduler_settings import ClassTimeouts
 from server.settings import Settings
 
 STATIC_FIELDS = {
@@ -35,7 +36,7 @@ def test_a_change_is_in_force_for_whoever_reads_next() -> None:
     live = LiveSettings(Settings())
     asked = {"received_at": 100.0, "rpc_deadline": None, "priority": PriorityClass.STANDARD}
     assert live.deadlines.deadline(**asked, timeout=None) == 101.0  # type: ignore[arg-type]
-    live.change(Settings(max_timeout=40, default_timeouts={"standard": 7.0}, max_symbols=3))
+    live.change(Settings(max_timeout=40, default_timeouts=ClassTimeouts(standard=7.0), max_symbols=3))
     assert live.current.max_symbols == 3
     assert live.deadlines.deadline(**asked, timeout=None) == 107.0  # type: ignore[arg-type]
     assert live.deadlines.deadline(**asked, timeout=1000.0) == 140.0  # type: ignore[arg-type]

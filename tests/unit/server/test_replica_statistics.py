@@ -22,6 +22,7 @@ from tests.support.registry import make_registry
 from tests.support.service import settings_for
 from tickserve.v1.model_service_pb2 import GetStatisticsResponse, ReplicaStatistics
 
+LIVE = LiveSettings(Settings())
 CALL = Call(method="/m", received_at=0.0)
 
 
@@ -76,7 +77,7 @@ def service(replica_id: str, board: StatisticsBoard | None) -> ModelService:
         pool=cast("ModelPool", EmptyPool()),
         snapshot=snapshot,
         board=board,
-        live=LiveSettings(Settings()),
+        live=LIVE,
     )
 
 
