@@ -70,7 +70,7 @@ def measure(length: Length, *, registry: Path, model: str, source: Path = catalo
         benchmarks.peers.target.TargetError: A server did not start.
         benchmarks.load.runner.LoadError: A generator failed.
     """
-    threads = os.cpu_count() or 1
+    threads = max(1, (os.cpu_count() or 1) - 1)
     rounds = []
     with tempfile.TemporaryDirectory(prefix="serving-") as folder:
         material = prepare(Path(folder), registry=registry, name=model)
