@@ -52,7 +52,7 @@ class SchedulerSettings(BaseModel):
 
     max_batch_size: int = Field(default=64, ge=1, le=1024, description="Most windows of one engine call")
     max_batch_duration: Seconds = Field(
-        default=0.015,
+        default=0.012,
         description="Seconds that a batch of more than one may be predicted to take: how long an urgent call may wait",
     )
     max_queue_delay: float = Field(
