@@ -142,16 +142,16 @@ def test_what_the_scheduler_gets_is_what_was_set() -> None:
 @pytest.mark.parametrize(
     ("cores", "replicas", "given", "cpus", "threads"),
     [
-        (8, 2, {}, 4.0, 4),
+        (8, 2, {}, 4.0, 3),
         (2, 4, {}, 1.0, 1),
-        (8, 1, {"replica_cpus": 2.5}, 2.5, 2),
+        (8, 1, {"replica_cpus": 2.5}, 2.5, 1),
         (8, 1, {"engine_threads": 3}, 8.0, 3),
     ],
 )
 def test_replicas_share_the_machine(
     monkeypatch: pytest.MonkeyPatch, cores: int, replicas: int, given: dict[str, float], cpus: float, threads: int
 ) -> None:
-    """Evenly, at least one CPU and one thread each, unless told otherwise."""
+    """Evenly, at least one CPU and one thread each, a CPU left to the event loop, unless told otherwise."""
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
     settings = load_settings(replicas=replicas, **given)
     assert (settings.effective_replica_cpus(), settings.effective_engine_threads()) == (cpus, threads)
