@@ -43,7 +43,7 @@ SWEEPS = (
     Sweep(
         field="max_batch_duration",
         workload="live overload",
-        values={f"{1e3 * seconds:g} ms": seconds for seconds in (0.005, 0.008, 0.012, 0.015, 0.02, 0.03, 0.06, 0.12)},
+        values={f"{1e3 * seconds:g} ms": seconds for seconds in (0.005, 0.010, 0.015, 0.020, 0.030, 0.060, 0.120)},
     ),
     Sweep(
         field="promotion_share",
