@@ -22,8 +22,8 @@ class SchedulerConfig:
     Why ``max_batch_duration`` is 12 ms: nothing stops a batch once it runs, so an urgent request that arrives just
     after one has begun waits for all of it, and then for its own. To answer within 50 ms, of which 2 are the reply's
     margin, the two of them share what the way to the queue and back leaves. Beside callers that saturate a machine of
-    two cores, that way took 20 ms at the 95th percentile or so (event loops and proxy wait for a core), and an engine
-    call 1.3 times its median. 12 ms, twice, with that factor, are 31.
+    two cores, that way takes 8 ms in the median and more in the tail, for event loops and proxy wait for
+    a core (benchmarks/overload). Two batches of 12 ms, each half as long again, are 36.
 
     Attributes:
         max_batch_size: The most requests one engine call gets.

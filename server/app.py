@@ -38,10 +38,7 @@ def build(arguments: dict[str, Any] | None = None) -> Application:
 
 
 def application(settings: Settings) -> Application:
-    """Returns the application for given settings.
-
-    Deployed again with other live settings, it reaches the running replicas; with others, it replaces them.
-    """
+    """Returns the application for given settings."""
     settings = _settled(settings)
     deployment = serve.deployment(
         # Undecorated at its definition: so Ray pickles the class by name, and the replica shares its modules' state.

@@ -21,13 +21,11 @@ from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
 from server import app, process_tree
+from server.launcher import FAILED, READY, RECONFIGURED
 from server.settings import Settings
 
 logger = logging.getLogger("tickserve")
 
-READY = "ready"
-RECONFIGURED = "reconfigured"
-FAILED = "failed: "
 _STOP = "stop"
 _POLL = 0.1
 

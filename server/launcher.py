@@ -38,6 +38,11 @@ _POLL = 0.2
 _LOGS = "/tmp/ray/session_latest/logs/serve"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+# What `embedded` says on its standard output.
+READY = "ready"
+RECONFIGURED = "reconfigured"
+FAILED = "failed: "
+
 
 class LaunchError(RuntimeError):
     """The service could not be started; the message says why and what to do."""
@@ -74,8 +79,8 @@ class RunningService:
         except OSError as error:
             raise LaunchError("The service has ended.") from error
         answer = _read_line(self._child, timeout=_START_TIMEOUT)
-        if answer != "reconfigured":
-            raise LaunchError(answer.removeprefix("failed: ") or "The service did not answer.")
+        if answer != RECONFIGURED:
+            raise LaunchError(answer.removeprefix(FAILED) or "The service did not answer.")
 
 
 @contextmanager
@@ -165,9 +170,7 @@ def wait_until_serving(target: str, *, timeout: float) -> None:
             except grpc.RpcError:
                 pass  # HAProxy has no replica yet, or is not there itself
             time.sleep(0.1)
-    raise LaunchError(
-        f"{target} did not answer within {timeout:g} s; see the logs in /tmp/ray/session_latest/logs/serve."
-    )
+    raise LaunchError(f"{target} did not answer within {timeout:g} s; see {_LOGS}.")
 
 
 def _request_stop(_number: int, _frame: object) -> None:
@@ -194,10 +197,10 @@ def _start(settings: Settings, log: IO[str]) -> subprocess.Popen[str]:
 
 def _await_ready(child: subprocess.Popen[str], log: IO[str]) -> None:
     line = _read_line(child, timeout=_START_TIMEOUT)
-    if line != "ready":
+    if line != READY:
         log.seek(0)
         last = "".join(log.readlines()[-5:])
-        raise LaunchError(line.removeprefix("failed: ") or f"Ray did not start; see {_LOGS}.\n{last}")
+        raise LaunchError(line.removeprefix(FAILED) or f"Ray did not start; see {_LOGS}.\n{last}")
 
 
 def _read_line(child: subprocess.Popen[str], *, timeout: float) -> str:

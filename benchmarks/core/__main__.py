@@ -17,7 +17,7 @@ _DEPTHS = (1, 100, 10_000)
 def main() -> int:
     """Measure; return 0 if the goals are met."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.core", description=__doc__)
-    parser.add_argument("--output", type=Path, default=Path("results/core.json"), help="JSON file to write")
+    parser.add_argument("--output", type=Path, default=Path("build/core.json"), help="JSON file to write")
     parser.add_argument("--submissions", type=int, default=1_000_000, help="length of the endurance run")
     options = parser.parse_args()
     write = sys.stdout.write
