@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from batching import Batcher, Completion, PriorityClass, Request
+from batching import Batcher, Completion, ExpiredInExecutionError, PriorityClass, Request
 from model.outputs import OutputRow
 from server.model_pool import ServedModel
 
@@ -112,7 +112,8 @@ class Predictor:
         """Answers one task before its deadline.
 
         Raises:
-            batching.SchedulerError: Refused, expired, failed or shut down.
+            batching.SchedulerError: Refused, expired, failed or shut down; expired, too, if the answer is there after
+                the deadline.
             InvalidOutputError: The engine gave no usable answer for this window.
         """
         work = task.work
@@ -132,6 +133,9 @@ class Predictor:
             raise InvalidOutputError(f"model {work.model.name} version {work.model.version} gave an invalid answer")
         unusual = work.model.is_out_of_distribution(work.window)
         now = self._clock()
+        if now >= task.deadline:
+            # The engine was in time and the event loop was not: an answer is in time or it is none.
+            raise ExpiredInExecutionError(now - task.received_at)
         return Answer(
             task=task,
             completion=completion,

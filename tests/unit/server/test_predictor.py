@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from batching import Batcher, ExpiredInQueueError, InferenceFailedError, PriorityClass
+from batching import Batcher, ExpiredInExecutionError, ExpiredInQueueError, InferenceFailedError, PriorityClass
 from model.outputs import ModelOutputs, OutputRow
 from server.predictor import InputOrigin, InvalidOutputError, PredictionTask, Predictor, Work, run_batch
 from tests.support.fakes import POISON, FakeEngine, served_model
@@ -71,6 +71,17 @@ async def test_an_answer_has_its_evidence(predictor: Predictor, engine: FakeEngi
 async def test_an_unusual_window_is_marked(predictor: Predictor, engine: FakeEngine) -> None:
     """The answer says that it deserves less trust."""
     assert (await predictor.predict(task(engine, first=-101.0))).out_of_distribution
+
+
+async def test_an_answer_that_is_there_too_late_is_none(engine: FakeEngine) -> None:
+    """The engine was in time, and the event loop came to it after the deadline: the caller is told so, typed."""
+    batcher: Batcher[Work, OutputRow | None] = Batcher(run_batch, clock=lambda: NOW, heartbeat_interval=1000.0)
+    await batcher.start()
+    predictor = Predictor(batcher, replica_id="replica", clock=lambda: NOW + 5.0)
+    with pytest.raises(ExpiredInExecutionError):
+        await predictor.predict(task(engine, deadline=NOW + 5.0))
+    assert len(engine.batches) == 1
+    await batcher.close()
 
 
 async def test_an_expired_task_is_not_computed(predictor: Predictor, engine: FakeEngine) -> None:
