@@ -12,8 +12,8 @@ import numpy.typing as npt
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from server.model_pool import ServedModel
 from server.predictor import Answer
+from server.served_model import ServedModel
 from server.tick_session import Gap, Progress, TickSession
 from tickserve.v1 import prediction_pb2, priority_pb2, tick_pb2
 

@@ -7,7 +7,6 @@ when it is first asked for; until then callers are told MODEL_LOADING. Knows not
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import time
 from collections import OrderedDict
@@ -15,16 +14,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import numpy.typing as npt
 
-from model.engine import Engine, create_engine
+from model.engine import create_engine
 from model.errors import ModelError, ModelNotFoundError
-from model.model_config import ModelConfig
 from model.registry import Registry
 from server.live_settings import LiveSettings
 from server.refusal import Reason, Refusal, model_loading
+from server.served_model import ServedModel
 
-FloatArray = npt.NDArray[np.float32]
 Key = tuple[str, int]
 
 logger = logging.getLogger("tickserve")
@@ -33,35 +30,6 @@ logger = logging.getLogger("tickserve")
 _RETRY_AFTER = 30.0
 # Batch sizes run before a version answers: engines pay once more for every new shape.
 _WARM_UP_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ServedModel:
-    """A loaded version with its engine.
-
-    Attributes:
-        name: Name in the registry.
-        version: Version number, at least 1.
-        sha256: Of the weights file; also the key under which requests share a batch.
-        config: The version's configuration.
-        engine: Computes the answers; called from the scheduler's engine thread only.
-        warm_up: Seconds that a batch took before service, by batch size.
-        lower: Per feature, the least value that the model's input normalisation leaves unclipped, [features, 1].
-        upper: Per feature, the greatest such value, [features, 1].
-    """
-
-    name: str
-    version: int
-    sha256: str
-    config: ModelConfig
-    engine: Engine
-    warm_up: Mapping[int, float]
-    lower: FloatArray
-    upper: FloatArray
-
-    def is_out_of_distribution(self, window: FloatArray) -> bool:
-        """Tells whether any value of a `[features, steps]` window lies where the model would clip it."""
-        return bool((window < self.lower).any() or (window > self.upper).any())
 
 
 class ModelPool:

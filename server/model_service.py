@@ -18,8 +18,9 @@ from server.call import Call
 from server.decode import parse
 from server.encode import write_span, write_version
 from server.live_settings import LiveSettings
-from server.model_pool import Key, ModelPool, ServedModel
+from server.model_pool import Key, ModelPool
 from server.refusal import Reason, Refusal
+from server.served_model import ServedModel
 from server.statistics_board import StatisticsBoard
 from tickserve.v1 import prediction_pb2, priority_pb2
 from tickserve.v1.model_service_pb2 import (

@@ -17,10 +17,11 @@ from server.decode import parse, read_priority, read_request_id, read_span, read
 from server.encode import write_prediction
 from server.errors import explain, to_status
 from server.live_settings import LiveSettings
-from server.model_pool import ModelPool, ServedModel
+from server.model_pool import ModelPool
 from server.predictor import InputOrigin, PredictionTask, Predictor, Work
 from server.refusal import Reason, Refusal
 from server.response_stream import ResponseStream
+from server.served_model import ServedModel
 from server.window_store import WindowStore
 from tickserve.v1 import prediction_pb2
 from tickserve.v1.prediction_service_pb2 import (

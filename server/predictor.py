@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from batching import Batcher, Completion, ExpiredInExecutionError, PriorityClass, Request
 from model.outputs import OutputRow
-from server.model_pool import ServedModel
+from server.served_model import ServedModel
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -16,10 +16,11 @@ from model.registry import Registry
 from server.dispatch import Dispatcher
 from server.health import PREDICTION_SERVICE, Health
 from server.live_settings import LiveSettings
-from server.model_pool import ModelPool, ServedModel
+from server.model_pool import ModelPool
 from server.model_service import ModelService, ReplicaSnapshot
 from server.prediction_service import PredictionService
 from server.predictor import Predictor, Work, run_batch
+from server.served_model import ServedModel
 from server.settings import Settings
 from server.statistics_board import StatisticsBoard
 from server.tick_service import TickService

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from batching import PriorityClass
 from model.bar import Bar
-from server.model_pool import ServedModel
 from server.predictor import InputOrigin
 from server.refusal import Reason, Refusal
+from server.served_model import ServedModel
 from server.symbol_window import SymbolWindow
 from server.window_store import WindowStore, origin_of
 

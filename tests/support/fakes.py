@@ -12,7 +12,7 @@ from model.engine import EngineInfo
 from model.model_config import ModelConfig
 from model.outputs import ModelOutputs
 from server.errors import StatusContext
-from server.model_pool import ServedModel
+from server.served_model import ServedModel
 from tests.support.registry import NAME, make_config
 
 POISON = 12345.0

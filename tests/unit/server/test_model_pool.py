@@ -14,8 +14,9 @@ from model.errors import ModelLoadError, ModelNotFoundError
 from model.network import HybridNetwork
 from model.registry import LoadedModel, Registry
 from server.live_settings import LiveSettings
-from server.model_pool import Key, ModelPool, ServedModel
+from server.model_pool import Key, ModelPool
 from server.refusal import Reason, Refusal
+from server.served_model import ServedModel
 from server.settings import Settings
 from tests.support.fakes import FakeEngine
 from tests.support.registry import make_config, real_windows

@@ -9,9 +9,10 @@ import pytest
 from batching import ExpiredInQueueError
 from server.call import Call
 from server.live_settings import LiveSettings
-from server.model_pool import ModelPool, ServedModel
+from server.model_pool import ModelPool
 from server.predictor import Answer, PredictionTask, Predictor
 from server.scheduler_settings import ClassTimeouts
+from server.served_model import ServedModel
 from server.settings import Settings
 from server.tick_service import TickService
 from server.window_store import WindowStore

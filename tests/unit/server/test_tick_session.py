@@ -8,8 +8,8 @@ import pytest
 
 from batching import PriorityClass
 from model.bar import Bar
-from server.model_pool import ServedModel
 from server.refusal import Reason, Refusal
+from server.served_model import ServedModel
 from server.tick_session import DuePrediction, Event, FeatureRow, Gap, Progress, Reset, Tick, TickSession
 from server.window_store import WindowStore
 from tests.support.fakes import served_model
