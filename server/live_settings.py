@@ -20,7 +20,7 @@ LIVE_FIELDS = frozenset(
         "max_in_flight_per_stream",
         "max_symbols_per_stream",
         "max_symbols",
-        "max_loaded_models",
+        "models",
         "heartbeat_interval",
     }
 )

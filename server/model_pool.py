@@ -1,7 +1,12 @@
-"""The model versions that this replica holds in memory, and the one that answers requests which name none.
+"""The model versions that this replica holds in memory, and which of them answers for a model's name.
 
-Owns which versions are loaded. A version that lies in the registry and is not loaded is loaded in a thread of its own
-when it is first asked for; until then callers are told MODEL_LOADING. Knows nothing of RPCs or batches.
+Owns when versions are loaded and swapped. A version that lies in the registry and is not loaded is loaded in a thread
+of its own when it is first asked for; until then callers are told MODEL_LOADING. A model's latest version is looked for
+from time to time, loaded beside the one that serves, and takes its place when it can answer. Knows nothing of RPCs,
+batches or engines.
+
+Which version answers requests that name none: the highest one that could be loaded. A newer one that fails, or that is
+quarantined for wrong answers, leaves the one before it in place.
 """
 
 from __future__ import annotations
@@ -9,117 +14,165 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
-from model.engine import create_engine
 from model.errors import ModelError, ModelNotFoundError
-from model.registry import Registry
 from server.live_settings import LiveSettings
+from server.loaded_versions import Key, LoadedVersions
 from server.refusal import Reason, Refusal, model_loading
 from server.served_model import ServedModel
-
-Key = tuple[str, int]
+from server.version_loading import VersionLoading
+from server.version_source import VersionSource
 
 logger = logging.getLogger("tickserve")
 
-# Seconds until a version that could not be loaded is tried again: its files may have been mended.
-_RETRY_AFTER = 30.0
-# Batch sizes run before a version answers: engines pay once more for every new shape.
-_WARM_UP_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
-
 
 class ModelPool:
-    """Loads versions on demand and keeps the most recently used.
+    """Loads versions on demand and keeps those in use.
 
     Args:
-        registry: Where versions come from.
-        live: Default model, engine choice and the number of versions to keep.
+        source: Where versions come from.
+        live: Default model, and how much is kept.
         on_loaded: Called on the event loop with each version that is loaded from now on.
         clock: Monotonic seconds.
     """
 
     def __init__(
         self,
-        registry: Registry,
+        source: VersionSource,
         live: LiveSettings,
         *,
         on_loaded: Callable[[ServedModel], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._registry = registry
+        self._source = source
         self._live = live
         self._on_loaded = on_loaded
         self._clock = clock
-        self._loaded: OrderedDict[Key, ServedModel] = OrderedDict()
-        self._loading: dict[Key, asyncio.Future[ServedModel]] = {}
-        self._failed: dict[Key, float] = {}
-        self._latest: dict[str, int] = {}
-        self._default: ServedModel | None = None
-        self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model-loader")
-        # Apart from the loader: who asks for a version must not wait until another one is loaded.
+        self._loaded = LoadedVersions()
+        self._loading = VersionLoading(source, clock=clock, on_end=self._finish_loading)
+        # By name: the version that answers requests which name none, and the one that is to.
+        self._serving: dict[str, int] = {}
+        self._awaited: dict[str, int] = {}
+        self._protected: frozenset[Key] = frozenset()
+        self._default_name = live.current.default_model
+        # Apart from the thread that loads: who asks for a version must not wait until another one is loaded.
         self._resolver = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model-resolver")
 
     async def start(self) -> None:
-        """Loads and warms up the default model's latest version.
+        """Loads and warms up the default model's latest version, and begins to load those that are pinned.
+
+        Where the latest cannot be served, the one before it is: a replica that is replaced at night must not stay away
+        because of a version that was published damaged.
 
         Raises:
-            ModelError: It is missing or damaged; the message names the file, the reason and the remedy.
+            ModelError: None can be served; the message names the latest one's file, the reason and the remedy.
         """
+        name = self._default_name
         loop = asyncio.get_running_loop()
-        name = self._live.current.default_model
-        version = await loop.run_in_executor(self._loader, self._registry.resolve, name)
-        self._default = await loop.run_in_executor(self._loader, self._load, (name, version))
-        self._loaded[name, version] = self._default
-        self._on_loaded(self._default)
+        failure: ModelError | None = None
+        for version in await loop.run_in_executor(self._resolver, self._existing, name):
+            try:
+                served = await self._loading.load_first((name, version))
+            except ModelError as error:
+                logger.error("model %s version %d cannot be served: %s", name, version, error)
+                failure = failure or error
+                continue
+            self._serving[name] = version
+            self._loaded.add((name, version), served, self._clock())
+            self._on_loaded(served)
+            self._load_kept()
+            return
+        assert failure is not None, "every version of a model that was resolved has been tried"
+        raise failure
 
     def close(self) -> None:
         """Stops loading. Versions in use stay alive as long as a batch holds them."""
-        self._loader.shutdown(wait=False, cancel_futures=True)
+        self._loading.close()
         self._resolver.shutdown(wait=False, cancel_futures=True)
 
     async def get(self, name: str, version: int) -> ServedModel:
-        """Returns a loaded version; empty name and version 0 stand for the default and the latest.
+        """Returns a loaded version; empty name and version 0 stand for the default and the one that serves.
 
         Raises:
             Refusal: MODEL_NOT_FOUND, or MODEL_LOADING where the version exists and is being loaded from now on.
         """
-        default = self._default
-        if default is not None and version in (0, default.version) and name in ("", default.name):
-            return default
-        key = await self.find(name, version)
-        served = self._loaded.get(key)
+        key = (name or self._default_name, version or self._serving.get(name or self._default_name, 0))
+        served = self._loaded.use(key, self._clock())
         if served is not None:
-            self._loaded.move_to_end(key)
             return served
-        if self._clock() < self._failed.get(key, 0.0):
+        key = await self.find(name, version)
+        served = self._loaded.use(key, self._clock())
+        if served is not None:
+            return served
+        if not self._loading.start(key):
             # Made anew each time: an exception that is raised again grows by a traceback.
             raise self._unusable(*key)
-        self._start_loading(key)
         raise model_loading(f"Version {key[1]} of model {key[0]}")
+
+    def request(self, name: str, version: int) -> ServedModel | None:
+        """Returns a version if it is loaded, and begins to load it if it is not; 0 is the one that serves."""
+        key = (name or self._default_name, version or self._serving.get(name or self._default_name, 0))
+        served = self._loaded.use(key, self._clock())
+        if served is None and key[1]:
+            self._loading.start(key)
+        return served
 
     async def find(self, name: str, version: int) -> Key:
         """Returns the version that a reference names, loaded or not; without a look at the disk if it is loaded.
 
-        The latest version of a model that is loaded is the one that was the latest when it was loaded.
-
         Raises:
             Refusal: MODEL_NOT_FOUND; MODEL_LOADING while there is no default yet.
         """
-        if self._default is None:
+        if self._default_name not in self._serving:
             raise model_loading("The default model")
-        if not name or name == self._default.name:
-            name, version = self._default.name, version or self._default.version
-        key = (name, version or self._latest.get(name, 0))
-        if key in self._loaded or key in self._loading:
+        name = name or self._default_name
+        key = (name, version or self._serving.get(name, 0) or self._awaited.get(name, 0))
+        if key in self._loaded or self._loading.is_known(key):
             return key
         key = (name, await self._resolve(name, version or None))
         if not version:
-            self._latest[name] = key[1]
+            self._awaited[name] = key[1]
         return key
+
+    async def refresh(self) -> None:
+        """Looks for new versions of the models in use, begins to load them, and forgets versions that nobody uses."""
+        loop = asyncio.get_running_loop()
+        for name in sorted(self._serving):
+            try:
+                versions = await loop.run_in_executor(self._resolver, self._existing, name)
+            except ModelError as error:
+                logger.debug("no newer version of %s: %s", name, error)  # what is loaded still answers
+            else:
+                self._follow(name, versions)
+        self._load_kept()
+        self._evict()
+
+    def protect(self, keys: frozenset[Key]) -> None:
+        """Keeps these versions in memory from now on, and loads those that are not there yet."""
+        self._protected = keys
+        if self._default_name in self._serving:
+            self._load_kept()
+
+    def quarantine(self, key: Key, why: str) -> None:
+        """Takes a version that gave a wrong answer out of service for good; the last one that serves stays.
+
+        Its items fail one by one anyway; this keeps the next ones from it.
+        """
+        if self._loading.is_banned(key):
+            return
+        self._loading.ban(key)
+        logger.critical("model %s version %d is quarantined: %s", *key, why)
+        name, version = key
+        if self._serving.get(name) == version:
+            others = [other for other_name, other in self._loaded if other_name == name and other != version]
+            usable = [other for other in others if not self._loading.is_banned((name, other))]
+            if not usable:
+                logger.critical("no other version of %s is loaded: it goes on serving until one is", name)
+                return
+            self._serving[name] = max(usable)
+        self._loaded.forget(key)
 
     def loaded(self) -> Mapping[Key, ServedModel]:
         """Returns the loaded versions."""
@@ -127,20 +180,71 @@ class ModelPool:
 
     def state(self, key: Key) -> str:
         """Returns "serving", "loading", "failed" or "available"."""
-        if key in self._loaded:
-            return "serving"
         if key in self._loading:
             return "loading"
-        return "failed" if self._clock() < self._failed.get(key, 0.0) else "available"
+        if not self._loading.is_possible(key):
+            return "failed"
+        return "serving" if key in self._loaded else "available"
 
     def is_default(self, key: Key) -> bool:
         """Tells whether a version answers requests that name no model."""
-        return self._default is not None and key == (self._default.name, self._default.version)
+        return key == (self._default_name, self._serving.get(self._default_name, 0))
+
+    def _kept(self) -> frozenset[Key]:
+        """Versions that stay in memory: what serves the default name, what is pinned, what routes need."""
+        pinned = (pin.rsplit(":", 1) for pin in self._live.current.models.pinned)
+        return (
+            self._protected
+            | {(name, int(version)) for name, version in pinned}
+            | {(self._default_name, self._serving.get(self._default_name, 0))}
+        )
+
+    def _load_kept(self) -> None:
+        for key in self._kept():
+            if key[1] and key not in self._loaded:
+                self._loading.start(key)
+
+    def _existing(self, name: str) -> tuple[int, ...]:
+        """Returns a model's versions, newest first. Blocks."""
+        latest = self._source.resolve(name, None)
+        return (latest, *(version for version in reversed(self._source.versions(name)) if version < latest))
+
+    def _follow(self, name: str, versions: tuple[int, ...]) -> None:
+        """Lets a model's highest version take over as soon as it can answer.
+
+        Where that one cannot, what serves goes on; a quarantined one gives way to the highest that can be loaded.
+        """
+        serving = self._serving.get(name)
+        for version in versions:
+            key = (name, version)
+            if version == serving and not self._loading.is_banned(key):
+                return
+            if key in self._loaded and not self._loading.is_banned(key):
+                self._awaited[name] = version
+                self._take_over(key)
+                return
+            if self._loading.start(key):
+                self._awaited[name] = version
+                return
+            if serving is not None and not self._loading.is_banned((name, serving)):
+                return
+
+    def _take_over(self, key: Key) -> None:
+        name, version = key
+        if self._awaited.get(name) != version:
+            return
+        del self._awaited[name]
+        before = self._serving.get(name)
+        self._serving[name] = version
+        if before is not None:
+            if self._loading.is_banned((name, before)):
+                self._loaded.forget((name, before))
+            logger.info("model %s: version %d takes over from version %d", name, version, before)
 
     async def _resolve(self, name: str, version: int | None) -> int:
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._resolver, self._registry.resolve, name, version)
+            return await loop.run_in_executor(self._resolver, self._source.resolve, name, version)
         except ModelNotFoundError as error:
             known = ", ".join(f"{known_name} {list(versions)}" for known_name, versions in error.available.items())
             raise Refusal(
@@ -153,33 +257,24 @@ class ModelPool:
             logger.warning("model %s version %s refused: %s", name, version, error)
             raise self._unusable(name, version) from None
 
-    def _start_loading(self, key: Key) -> None:
-        if key in self._loading or key in self._loaded:  # another call was faster
+    def _finish_loading(self, key: Key, served: ServedModel | None) -> None:
+        if served is None:
+            if self._awaited.get(key[0]) == key[1]:
+                del self._awaited[key[0]]
             return
-        future = asyncio.get_running_loop().run_in_executor(self._loader, self._load, key)
-        self._loading[key] = future
-        future.add_done_callback(lambda done: self._finish_loading(key, done))
-
-    def _finish_loading(self, key: Key, done: asyncio.Future[ServedModel]) -> None:
-        self._loading.pop(key, None)
-        if done.cancelled():
-            return
-        error = done.exception()
-        if error is not None:
-            logger.error("model %s version %d could not be loaded: %s", *key, error)
-            self._failed[key] = self._clock() + _RETRY_AFTER
-            return
-        self._loaded[key] = done.result()
+        self._loaded.add(key, served, self._clock())
+        self._on_loaded(served)
+        self._take_over(key)
         self._evict()
-        self._on_loaded(done.result())
 
     def _evict(self) -> None:
-        """Drops the least recently used versions beyond the limit, never the default nor the newest."""
-        for key in list(self._loaded)[:-1]:
-            if len(self._loaded) <= self._live.current.max_loaded_models:
-                return
-            if not self.is_default(key):
-                del self._loaded[key]
+        settings = self._live.current.models
+        used_since = self._clock() - settings.idle_timeout
+        evicted = self._loaded.evict(kept=self._kept(), budget=settings.memory_bytes, used_since=used_since)
+        for name, version in evicted:
+            logger.info("model %s version %d leaves memory", name, version)
+            if self._serving.get(name) == version:
+                del self._serving[name]
 
     def _unusable(self, name: str, version: int | None) -> Refusal:
         return Refusal(
@@ -187,33 +282,4 @@ class ModelPool:
             "This model version exists but could not be loaded; the server's log names the file and the remedy.",
             field="model",
             metadata={"name": name[:128], "version": str(version or "latest")},
-        )
-
-    def _load(self, key: Key) -> ServedModel:
-        """Loads and warms up one version. Runs in the loader thread."""
-        settings = self._live.current
-        loaded = self._registry.load(*key)
-        engine = create_engine(
-            loaded,
-            kind=settings.engine_kind(),
-            precision=settings.precision,
-            threads=settings.effective_engine_threads(),
-        )
-        sizes = tuple(size for size in _WARM_UP_SIZES if size <= settings.scheduler.max_batch_size)
-        warm_up = engine.warm_up(sizes)
-        normalisation = loaded.config.feature_normalisation
-        mean = np.asarray(normalisation.mean, np.float32)[:, None]
-        reach = np.asarray(normalisation.standard_deviation, np.float32)[:, None] * np.float32(
-            normalisation.clip or np.inf
-        )
-        logger.info("loaded model %s version %d: %s", *key, engine.info)
-        return ServedModel(
-            name=loaded.name,
-            version=loaded.version,
-            sha256=loaded.sha256,
-            config=loaded.config,
-            engine=engine,
-            warm_up=warm_up,
-            lower=mean - reach,
-            upper=mean + reach,
         )

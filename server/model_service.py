@@ -18,7 +18,8 @@ from server.call import Call
 from server.decode import parse
 from server.encode import write_span, write_version
 from server.live_settings import LiveSettings
-from server.model_pool import Key, ModelPool
+from server.loaded_versions import Key
+from server.model_pool import ModelPool
 from server.refusal import Reason, Refusal
 from server.served_model import ServedModel
 from server.statistics_board import StatisticsBoard

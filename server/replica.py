@@ -24,6 +24,7 @@ from server.served_model import ServedModel
 from server.settings import Settings
 from server.statistics_board import StatisticsBoard
 from server.tick_service import TickService
+from server.version_source import RegistrySource
 from server.window_store import WindowStore
 
 _HEALTH_INTERVAL = 0.25
@@ -62,7 +63,7 @@ class Replica:
         self._batcher: Batcher[Work, OutputRow | None] = Batcher(
             run_batch, config=settings.scheduler.to_config(), on_hang=on_hang
         )
-        self._pool = ModelPool(registry, self._live, on_loaded=self._model_loaded)
+        self._pool = ModelPool(RegistrySource(registry, self._live), self._live, on_loaded=self._model_loaded)
         self._windows = WindowStore(max_symbols=settings.max_symbols)
         predictor = Predictor(self._batcher, replica_id=replica_id)
         predictions = PredictionService(predictor=predictor, pool=self._pool, windows=self._windows, live=self._live)
@@ -91,6 +92,7 @@ class Replica:
         await self._pool.start()
         loop = asyncio.get_running_loop()
         self._tasks.append(loop.create_task(self._watch_health()))
+        self._tasks.append(loop.create_task(self._watch_registry()))
         if self._board is not None:
             self._tasks.append(loop.create_task(self._publish_statistics(self._board)))
 
@@ -142,6 +144,15 @@ class Replica:
         while True:
             self._update_health()
             await asyncio.sleep(_HEALTH_INTERVAL)
+
+    async def _watch_registry(self) -> None:
+        """Lets new versions appear without a restart; a registry that is gone costs them, and this replica nothing."""
+        while True:
+            await asyncio.sleep(self._live.current.models.poll_interval)
+            try:
+                await self._pool.refresh()
+            except Exception:
+                logger.exception("the registry could not be looked at")
 
     async def _publish_statistics(self, board: StatisticsBoard) -> None:
         """Tells the other replicas of this one; a board that is gone costs them news, and this one nothing."""

@@ -25,8 +25,9 @@ class ServedModel:
         config: The version's configuration.
         engine: Computes the answers; called from the scheduler's engine thread only.
         warm_up: Seconds that a batch took before service, by batch size.
-        lower: Per feature, the least value that the model's input normalisation leaves unclipped, [features, 1].
+        lower: Per feature, the least value seen in training, [features, 1].
         upper: Per feature, the greatest such value, [features, 1].
+        memory_bytes: What it holds in memory, estimated.
     """
 
     name: str
@@ -37,7 +38,13 @@ class ServedModel:
     warm_up: Mapping[int, float]
     lower: FloatArray
     upper: FloatArray
+    memory_bytes: int = 0
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Name and version."""
+        return (self.name, self.version)
 
     def is_out_of_distribution(self, window: FloatArray) -> bool:
-        """Tells whether any value of a `[features, steps]` window lies where the model would clip it."""
+        """Tells whether any value of a `[features, steps]` window lies outside the range seen in training."""
         return bool((window < self.lower).any() or (window > self.upper).any())

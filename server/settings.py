@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError as UnreadableSettingError
 
+from server.model_settings import ModelSettings
 from server.profiles import PROFILE_VARIABLE, PROFILES, ProfileName
 from server.scheduler_settings import ClassTimeouts, SchedulerSettings, Seconds
 
@@ -52,9 +53,7 @@ class Settings(BaseSettings):
         default=Path("registry"), description="Folder of the model registry; the same path on every node"
     )
     default_model: str = Field(default="cnn_lstm", description="Model that answers requests which name none")
-    max_loaded_models: int = Field(
-        default=4, ge=1, description="Versions kept in memory; the least recently used one makes room"
-    )
+    models: ModelSettings = ModelSettings()
     engine: Literal["auto", "torchscript", "openvino"] = Field(
         default="auto", description="Inference engine; auto takes the fastest one for the hardware"
     )

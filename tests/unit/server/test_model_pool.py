@@ -1,67 +1,84 @@
 """Laws of the model pool: what is loaded answers, what is not is loaded once, and the default is never lost."""
 
 import asyncio
+import dataclasses
 import threading
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-import numpy as np
 import pytest
 
 from model.errors import ModelLoadError, ModelNotFoundError
-from model.network import HybridNetwork
-from model.registry import LoadedModel, Registry
 from server.live_settings import LiveSettings
-from server.model_pool import Key, ModelPool
+from server.loaded_versions import Key
+from server.model_pool import ModelPool
+from server.model_settings import ModelSettings
 from server.refusal import Reason, Refusal
 from server.served_model import ServedModel
 from server.settings import Settings
-from tests.support.fakes import FakeEngine
-from tests.support.registry import make_config, real_windows
+from tests.support.fakes import served_model
+from tests.support.registry import real_windows
 
+MIB = 1024**2
 SECRET = "/srv/secret/model.pth"
 
 
-class FakeRegistry(Registry):
-    """A registry in memory.
+class FakeSource:
+    """Versions in memory, each of one MiB.
 
     Attributes:
         known: Versions by name, ascending.
         damaged: Versions whose loading fails.
         loads: What was loaded, in order.
+        beside: Those of them that were loaded with regard for the service.
         gate: Loading waits for it.
+        gone: The registry cannot be read.
     """
 
     def __init__(self, known: Mapping[str, Sequence[int]]) -> None:
-        super().__init__("/nowhere")
         self.known = {name: list(versions) for name, versions in known.items()}
         self.damaged: set[Key] = set()
         self.loads: list[Key] = []
+        self.beside: list[Key] = []
         self.gate = threading.Event()
         self.gate.set()
-        self._network = HybridNetwork(make_config().network)
+        self.gone = False
 
-    def resolve(self, name: str, version: int | Literal["latest"] | None = None) -> int:
-        """See `Registry`."""
+    def resolve(self, name: str, version: int | None) -> int:
+        """See `VersionSource`."""
+        if self.gone:
+            raise ModelLoadError(Path(SECRET), "gone")
         versions = self.known.get(name, [])
-        if isinstance(version, int) and version not in versions:
+        if not versions or (version is not None and version not in versions):
             raise ModelNotFoundError(name, version, self.known)
-        if not versions:
-            raise ModelNotFoundError(name, None, self.known)
-        return version if isinstance(version, int) else versions[-1]
+        return version or versions[-1]
 
-    def load(self, name: str, version: int | Literal["latest"] | None = None) -> LoadedModel:
-        """See `Registry`."""
-        number = self.resolve(name, version)
-        self.loads.append((name, number))
+    def versions(self, name: str) -> tuple[int, ...]:
+        """See `VersionSource`."""
+        return tuple(self.known.get(name, []))
+
+    def load(self, key: Key, *, beside_service: bool) -> ServedModel:
+        """See `VersionSource`."""
+        name, number = key
+        self.loads.append(key)
+        if beside_service:
+            self.beside.append(key)
         self.gate.wait(30)
-        if (name, number) in self.damaged:
+        if key in self.damaged:
             raise ModelLoadError(Path(SECRET), "damaged")
-        return LoadedModel(
-            name=name, version=number, sha256=f"{number:064x}", config=make_config(), network=self._network
-        )
+        return dataclasses.replace(served_model(name=name, version=number), memory_bytes=MIB)
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Returns them."""
+        return self.now
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,13 +90,13 @@ def _data() -> None:
 @pytest.fixture
 def settings() -> Settings:
     """Two versions may be loaded."""
-    return Settings(max_loaded_models=2, engine_threads=1)
+    return Settings(models=ModelSettings(memory_bytes=2 * MIB, idle_timeout=100.0))
 
 
 @pytest.fixture
-def registry() -> FakeRegistry:
+def source() -> FakeSource:
     """Two models, of which `other` has three versions."""
-    return FakeRegistry({"cnn_lstm": [1, 2], "other": [1, 2, 3]})
+    return FakeSource({"cnn_lstm": [1, 2], "other": [1, 2, 3]})
 
 
 @pytest.fixture
@@ -89,16 +106,27 @@ def told() -> list[ServedModel]:
 
 
 @pytest.fixture
+def clock() -> Clock:
+    """The pool's clock."""
+    return Clock()
+
+
+@pytest.fixture
 async def pool(
-    registry: FakeRegistry, settings: Settings, told: list[ServedModel], monkeypatch: pytest.MonkeyPatch
+    source: FakeSource, settings: Settings, told: list[ServedModel], clock: Clock
 ) -> AsyncIterator[ModelPool]:
     """A pool whose default model answers."""
-    monkeypatch.setattr("server.model_pool.create_engine", lambda *_, **__: FakeEngine())
-    pool = ModelPool(registry, LiveSettings(settings), on_loaded=told.append)
+    pool = ModelPool(source, LiveSettings(settings), on_loaded=told.append, clock=clock)
     await pool.start()
     yield pool
-    registry.gate.set()
+    source.gate.set()
     pool.close()
+
+
+def allow(pool: ModelPool, **values: Any) -> None:
+    """Changes the live settings of the models."""
+    settings = pool._live.current
+    pool._live.change(settings.model_copy(update={"models": settings.models.model_copy(update=values)}))
 
 
 async def refusal_of(pool: ModelPool, name: str, version: int) -> Refusal:
@@ -116,9 +144,7 @@ async def load(pool: ModelPool, name: str, version: int) -> None:
 
 async def loading_ended(pool: ModelPool) -> None:
     """Waits until nothing is being loaded."""
-    if pool._loading:
-        await asyncio.wait(pool._loading.values(), timeout=30)
-    assert not pool._loading
+    await asyncio.wait_for(pool._loading.idle(), 30)
 
 
 @pytest.mark.parametrize(("name", "version"), [("", 0), ("", 2), ("cnn_lstm", 0), ("cnn_lstm", 2)])
@@ -129,9 +155,9 @@ async def test_the_default_is_the_latest_version(pool: ModelPool, name: str, ver
     assert pool.is_default(("cnn_lstm", 2))
 
 
-async def test_before_the_default_is_loaded_nothing_answers(registry: FakeRegistry, settings: Settings) -> None:
+async def test_before_the_default_is_loaded_nothing_answers(source: FakeSource, settings: Settings) -> None:
     """MODEL_LOADING, with a delay, whatever is asked for."""
-    pool = ModelPool(registry, LiveSettings(settings), on_loaded=lambda _: None)
+    pool = ModelPool(source, LiveSettings(settings), on_loaded=lambda _: None)
     for name, version in (("", 0), ("other", 1), ("nobody", 0)):
         refusal = await refusal_of(pool, name, version)
         assert refusal.reason is Reason.MODEL_LOADING
@@ -139,20 +165,20 @@ async def test_before_the_default_is_loaded_nothing_answers(registry: FakeRegist
     pool.close()
 
 
-async def test_another_version_is_loaded_on_demand(pool: ModelPool, registry: FakeRegistry) -> None:
+async def test_another_version_is_loaded_on_demand(pool: ModelPool, source: FakeSource) -> None:
     """First MODEL_LOADING, once loaded it is served; asking twice meanwhile loads once."""
-    registry.gate.clear()
+    source.gate.clear()
     for _ in range(3):
         assert (await refusal_of(pool, "other", 3)).reason is Reason.MODEL_LOADING
     assert pool.state(("other", 3)) == "loading"
-    registry.gate.set()
+    source.gate.set()
     await loading_ended(pool)
     assert (await pool.get("other", 3)).version == 3
     assert pool.state(("other", 3)) == "serving"
-    assert registry.loads == [("cnn_lstm", 2), ("other", 3)]
+    assert source.loads == [("cnn_lstm", 2), ("other", 3)]
 
 
-async def test_the_latest_version_is_the_registrys(pool: ModelPool, registry: FakeRegistry) -> None:
+async def test_the_latest_version_is_the_registrys(pool: ModelPool, source: FakeSource) -> None:
     """A loaded older version does not pass for the latest."""
     await load(pool, "other", 1)
     assert (await refusal_of(pool, "other", 0)).reason is Reason.MODEL_LOADING
@@ -170,15 +196,15 @@ async def test_an_unknown_reference_is_told_what_exists(pool: ModelPool, name: s
     assert refusal.metadata == {"name": name, "version": str(version or "latest")}
 
 
-async def test_a_long_list_is_cut(pool: ModelPool, registry: FakeRegistry) -> None:
+async def test_a_long_list_is_cut(pool: ModelPool, source: FakeSource) -> None:
     """A refusal fits in a trailer however many models there are."""
-    registry.known |= {f"model-{number}": [1] for number in range(1000)}
+    source.known |= {f"model-{number}": [1] for number in range(1000)}
     assert len((await refusal_of(pool, "n" * 1000, 1)).message) < 1000
 
 
-async def test_who_asks_does_not_wait_for_what_loads(pool: ModelPool, registry: FakeRegistry) -> None:
+async def test_who_asks_does_not_wait_for_what_loads(pool: ModelPool, source: FakeSource) -> None:
     """While one version loads, another reference is answered at once."""
-    registry.gate.clear()
+    source.gate.clear()
     await refusal_of(pool, "other", 1)
     refusal = await asyncio.wait_for(refusal_of(pool, "nobody", 0), 10)
     assert refusal.reason is Reason.MODEL_NOT_FOUND
@@ -186,41 +212,38 @@ async def test_who_asks_does_not_wait_for_what_loads(pool: ModelPool, registry: 
 
 
 async def test_a_failed_load_is_remembered(
-    pool: ModelPool, registry: FakeRegistry, caplog: pytest.LogCaptureFixture
+    pool: ModelPool, source: FakeSource, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is tried once, refused from then on without the file's name, and the log has that."""
-    registry.damaged.add(("other", 1))
+    source.damaged.add(("other", 1))
     await load(pool, "other", 1)
     refusals = [await refusal_of(pool, "other", 1) for _ in range(3)]
     assert {refusal.reason for refusal in refusals} == {Reason.MODEL_NOT_FOUND}
     assert all("secret" not in f"{refusal} {refusal.metadata}" for refusal in refusals)
     assert SECRET in caplog.text
-    assert registry.loads.count(("other", 1)) == 1
+    assert source.loads.count(("other", 1)) == 1
     assert pool.state(("other", 1)) == "failed"
 
 
-async def test_a_failed_load_is_tried_again_later(
-    pool: ModelPool, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_failed_load_is_tried_again_later(pool: ModelPool, source: FakeSource, clock: Clock) -> None:
     """A version whose files were mended answers without a restart."""
-    registry.damaged.add(("other", 1))
+    source.damaged.add(("other", 1))
     await load(pool, "other", 1)
-    registry.damaged.clear()
-    now = time.monotonic()
-    monkeypatch.setattr(pool, "_clock", lambda: now + 31)
+    source.damaged.clear()
+    clock.now += 31
     await load(pool, "other", 1)
     assert (await pool.get("other", 1)).version == 1
 
 
-async def test_no_refusal_is_raised_twice(pool: ModelPool, registry: FakeRegistry) -> None:
+async def test_no_refusal_is_raised_twice(pool: ModelPool, source: FakeSource) -> None:
     """Each caller gets one of its own: one that is raised again grows by a traceback each time."""
-    registry.damaged.add(("other", 1))
+    source.damaged.add(("other", 1))
     await load(pool, "other", 1)
     assert await refusal_of(pool, "other", 1) is not await refusal_of(pool, "other", 1)
 
 
-async def test_the_least_recently_used_makes_room(pool: ModelPool, registry: FakeRegistry) -> None:
-    """At the limit the newcomer stays, and so does the default, however long unused."""
+async def test_the_least_recently_used_makes_room(pool: ModelPool, source: FakeSource) -> None:
+    """Over the budget the newcomer stays, and so does the default, however long unused."""
     await load(pool, "other", 1)
     await load(pool, "other", 2)
     assert set(pool.loaded()) == {("cnn_lstm", 2), ("other", 2)}
@@ -228,70 +251,188 @@ async def test_the_least_recently_used_makes_room(pool: ModelPool, registry: Fak
     assert (await pool.get("", 0)).version == 2
 
 
-async def test_use_keeps_a_version(
-    registry: FakeRegistry, settings: Settings, told: list[ServedModel], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_use_keeps_a_version(pool: ModelPool) -> None:
     """Of two versions the one asked for last is kept."""
-    monkeypatch.setattr("server.model_pool.create_engine", lambda *_, **__: FakeEngine())
-    pool = ModelPool(
-        registry,
-        LiveSettings(settings.model_copy(update={"max_loaded_models": 3})),
-        on_loaded=told.append,
-    )
-    await pool.start()
+    allow(pool, memory_bytes=3 * MIB)
     for version in (1, 2):
         await load(pool, "other", version)
     await pool.get("other", 1)
     await load(pool, "other", 3)
     assert set(pool.loaded()) == {("cnn_lstm", 2), ("other", 1), ("other", 3)}
-    pool.close()
 
 
-async def test_a_single_place_holds_the_default_and_the_newest(
-    registry: FakeRegistry, settings: Settings, told: list[ServedModel], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A limit of one still serves the default; another version takes turns beside it."""
-    monkeypatch.setattr("server.model_pool.create_engine", lambda *_, **__: FakeEngine())
-    pool = ModelPool(
-        registry,
-        LiveSettings(settings.model_copy(update={"max_loaded_models": 1})),
-        on_loaded=told.append,
-    )
-    await pool.start()
+async def test_a_budget_for_one_holds_the_default_and_the_newest(pool: ModelPool) -> None:
+    """It still serves the default; another version takes turns beside it."""
+    allow(pool, memory_bytes=MIB)
     await load(pool, "other", 1)
     assert (await pool.get("other", 1)).name == "other"
     await load(pool, "other", 2)
     assert set(pool.loaded()) == {("cnn_lstm", 2), ("other", 2)}
+
+
+async def test_an_idle_version_leaves(pool: ModelPool, clock: Clock) -> None:
+    """After the time that the settings name, counted from its last use; the default stays."""
+    await load(pool, "other", 1)
+    clock.now += 99
+    await pool.get("other", 1)
+    clock.now += 99
+    await pool.refresh()
+    assert ("other", 1) in pool.loaded()
+    clock.now += 2
+    await pool.refresh()
+    assert set(pool.loaded()) == {("cnn_lstm", 2)}
+
+
+async def test_pinned_and_protected_versions_stay(pool: ModelPool, clock: Clock) -> None:
+    """They are loaded without being asked for, and neither time nor the budget moves them."""
+    allow(pool, pinned=("other:1",))
+    pool.protect(frozenset({("other", 2)}))
+    await loading_ended(pool)
+    await load(pool, "other", 3)
+    clock.now += 1000
+    await pool.refresh()
+    assert set(pool.loaded()) == {("cnn_lstm", 2), ("other", 1), ("other", 2)}
+    allow(pool, pinned=())
+    pool.protect(frozenset())
+    await pool.refresh()
+    assert set(pool.loaded()) == {("cnn_lstm", 2)}
+
+
+async def test_a_request_begins_to_load_and_does_not_wait(pool: ModelPool) -> None:
+    """None until it can answer; an unknown model is none for good."""
+    assert pool.request("other", 1) is None
+    await loading_ended(pool)
+    served = pool.request("other", 1)
+    assert served is not None
+    assert served.key == ("other", 1)
+    assert pool.request("nobody", 0) is None
+    default = pool.request("", 0)
+    assert default is not None
+    assert default.key == ("cnn_lstm", 2)
+
+
+async def test_a_new_version_takes_over(pool: ModelPool, source: FakeSource) -> None:
+    """It is loaded beside the one that serves, which serves until then, and stays for those who name it."""
+    source.known["cnn_lstm"].append(3)
+    source.gate.clear()
+    await pool.refresh()
+    assert (await pool.get("", 0)).version == 2
+    assert pool.state(("cnn_lstm", 3)) == "loading"
+    source.gate.set()
+    await loading_ended(pool)
+    assert (await pool.get("", 0)).version == 3
+    assert pool.is_default(("cnn_lstm", 3))
+    assert (await pool.get("", 2)).version == 2
+    assert source.beside == [("cnn_lstm", 3)]
+
+
+async def test_a_new_version_of_a_model_in_use_takes_over(pool: ModelPool, source: FakeSource) -> None:
+    """Not of the default model alone."""
+    assert (await refusal_of(pool, "other", 0)).reason is Reason.MODEL_LOADING
+    await loading_ended(pool)
+    source.known["other"].append(4)
+    await pool.refresh()
+    await loading_ended(pool)
+    assert (await pool.get("other", 0)).version == 4
+
+
+async def test_a_damaged_new_version_changes_nothing(pool: ModelPool, source: FakeSource, clock: Clock) -> None:
+    """The one that serves goes on; the new one is tried again later, and takes over once it is mended."""
+    source.known["cnn_lstm"].append(3)
+    source.damaged.add(("cnn_lstm", 3))
+    for _ in range(3):
+        await pool.refresh()
+        await loading_ended(pool)
+    assert (await pool.get("", 0)).version == 2
+    assert source.loads.count(("cnn_lstm", 3)) == 1
+    source.damaged.clear()
+    clock.now += 31
+    await pool.refresh()
+    await loading_ended(pool)
+    assert (await pool.get("", 0)).version == 3
+
+
+async def test_a_version_taken_back_gives_way(pool: ModelPool, source: FakeSource) -> None:
+    """Whoever deletes the latest version wants the one before it to serve."""
+    source.known["cnn_lstm"].remove(2)
+    await pool.refresh()
+    assert (await pool.get("", 0)).version == 2
+    await loading_ended(pool)
+    assert (await pool.get("", 0)).version == 1
+
+
+async def test_a_registry_that_disappears_changes_nothing(pool: ModelPool, source: FakeSource) -> None:
+    """What is loaded answers."""
+    await load(pool, "other", 1)
+    source.gone = True
+    await pool.refresh()
+    assert (await pool.get("", 0)).version == 2
+    assert (await pool.get("other", 1)).version == 1
+    refusal = await refusal_of(pool, "other", 2)
+    assert refusal.reason is Reason.MODEL_NOT_FOUND
+    assert "secret" not in str(refusal)
+
+
+async def test_a_quarantined_version_gives_way(pool: ModelPool, source: FakeSource) -> None:
+    """The version before it takes over, and the quarantined one is never loaded again, nor given to who names it."""
+    pool.quarantine(("cnn_lstm", 2), "a test")
+    assert (await pool.get("", 0)).version == 2, "with no other at hand it goes on"
+    await pool.refresh()
+    await loading_ended(pool)
+    assert (await pool.get("", 0)).version == 1
+    pool.quarantine(("cnn_lstm", 2), "again")
+    await pool.refresh()
+    await loading_ended(pool)
+    assert (await pool.get("", 0)).version == 1
+    assert pool.state(("cnn_lstm", 2)) == "failed"
+    assert source.loads.count(("cnn_lstm", 2)) == 1
+
+
+async def test_a_quarantined_version_is_refused_to_those_who_name_it(pool: ModelPool) -> None:
+    """Another loaded version of its name takes over at once."""
+    await load(pool, "cnn_lstm", 1)
+    pool.quarantine(("cnn_lstm", 2), "a test")
+    assert (await pool.get("", 0)).version == 1
+    assert (await refusal_of(pool, "cnn_lstm", 2)).reason is Reason.MODEL_NOT_FOUND
+
+
+async def test_a_sound_version_ends_a_quarantine(pool: ModelPool, source: FakeSource) -> None:
+    """The next version published serves."""
+    pool.quarantine(("cnn_lstm", 2), "a test")
+    source.known["cnn_lstm"].append(3)
+    await pool.refresh()
+    await loading_ended(pool)
+    assert (await pool.get("", 0)).version == 3
+
+
+async def test_a_damaged_latest_lets_the_one_before_it_start(
+    source: FakeSource, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A replica that is replaced at night does not stay away because of it; the log has the file."""
+    source.damaged.add(("cnn_lstm", 2))
+    pool = ModelPool(source, LiveSettings(settings), on_loaded=lambda _: None)
+    await pool.start()
+    assert (await pool.get("", 0)).version == 1
+    assert SECRET in caplog.text
     pool.close()
 
 
-async def test_a_damaged_default_stops_the_start(
-    registry: FakeRegistry, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever starts the replica is told the file."""
-    registry.damaged.add(("cnn_lstm", 2))
-    pool = ModelPool(registry, LiveSettings(settings), on_loaded=lambda _: None)
+async def test_a_model_without_a_sound_version_stops_the_start(source: FakeSource, settings: Settings) -> None:
+    """Whoever starts the replica is told the latest one's file."""
+    source.damaged |= {("cnn_lstm", 1), ("cnn_lstm", 2)}
+    pool = ModelPool(source, LiveSettings(settings), on_loaded=lambda _: None)
     with pytest.raises(ModelLoadError, match="secret"):
         await pool.start()
+    assert source.loads == [("cnn_lstm", 2), ("cnn_lstm", 1)]
     pool.close()
 
 
 async def test_whoever_needs_to_know_is_told_of_each_version(
-    pool: ModelPool, registry: FakeRegistry, told: list[ServedModel]
+    pool: ModelPool, source: FakeSource, told: list[ServedModel]
 ) -> None:
-    """Once for each that can answer, and never for one that failed; it can be had by then, with its warm-up times."""
-    registry.damaged.add(("other", 1))
+    """Once for each that can answer, and never for one that failed; it can be had by then."""
+    source.damaged.add(("other", 1))
     await load(pool, "other", 1)
     await load(pool, "other", 2)
     assert [(served.name, served.version) for served in told] == [("cnn_lstm", 2), ("other", 2)]
-    assert (await pool.get("other", 2)).warm_up == {size: size / 1000 for size in (1, 2, 4, 8, 16, 32, 64)}
-
-
-@pytest.mark.parametrize(("value", "unusual"), [(0.0, False), (1e30, True), (-1e30, True)])
-async def test_what_the_model_would_clip_is_unusual(pool: ModelPool, value: float, unusual: bool) -> None:
-    """A single value beyond the normalisation's clip marks the window; the mean itself does not."""
-    served = await pool.get("", 0)
-    window = ((served.lower + served.upper) / 2).repeat(60, axis=1).astype(np.float32)
-    assert not served.is_out_of_distribution(window)
-    window[17, 31] += value
-    assert served.is_out_of_distribution(window) is unusual
+    assert (await pool.get("other", 2)) is told[1]
