@@ -53,6 +53,7 @@ def application(settings: Settings) -> Application:
         graceful_shutdown_timeout_s=60,
         health_check_period_s=2,
         health_check_timeout_s=10,
+        logging_config={"enable_access_log": settings.access_log},
     )
     app: Application = deployment.bind(settings.model_dump(mode="json", exclude=set(LIVE_FIELDS)))
     return app
@@ -96,6 +97,7 @@ def serve_config(settings: Settings) -> dict[str, Any]:
                         "num_replicas": settings.replicas,
                         "user_config": settings.model_dump(mode="json", include=set(LIVE_FIELDS)),
                         "ray_actor_options": {"num_cpus": settings.replica_cpus},
+                        "logging_config": {"enable_access_log": settings.access_log},
                     }
                 ],
             }
@@ -105,9 +107,14 @@ def serve_config(settings: Settings) -> dict[str, Any]:
 
 def _settled(settings: Settings) -> Settings:
     """Returns the settings with all that depends on this machine or directory decided: replicas run elsewhere."""
+    folder = settings.models.compiled_cache
+    models = settings.models.model_copy(
+        update={"compiled_cache": folder.expanduser().absolute() if folder is not None else None}
+    )
     return settings.model_copy(
         update={
             "registry": settings.registry.absolute(),
+            "models": models,
             "replica_cpus": settings.effective_replica_cpus(),
             "engine_threads": settings.effective_engine_threads(),
         }

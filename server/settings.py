@@ -16,8 +16,10 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError as UnreadableSettingError
 
+from server.cache_settings import CacheSettings
 from server.model_settings import ModelSettings
 from server.profiles import PROFILE_VARIABLE, PROFILES, ProfileName
+from server.route_settings import ModelName, RouteSettings
 from server.scheduler_settings import ClassTimeouts, SchedulerSettings, Seconds
 
 CONFIG_VARIABLE = "TICKSERVE_CONFIG"
@@ -48,6 +50,10 @@ class Settings(BaseSettings):
     grpc_port: Port = Field(default=9000, description="Port of the gRPC services")
     http_port: Port = Field(default=8000, description="Port of the HTTP side")
     reflection: bool = Field(default=True, description="Whether gRPC reflection is served")
+    access_log: bool = Field(
+        default=False,
+        description="Whether Ray Serve logs every call; a line costs about as much as reading the request",
+    )
 
     registry: Path = Field(
         default=Path("registry"), description="Folder of the model registry; the same path on every node"
@@ -112,6 +118,10 @@ class Settings(BaseSettings):
     )
 
     scheduler: SchedulerSettings = SchedulerSettings()
+    cache: CacheSettings = CacheSettings()
+    routes: dict[ModelName, RouteSettings] = Field(
+        default={}, description="By model: stable, candidate, percent, shadow, limits of a rollback (docs/rollout.md)"
+    )
 
     @model_validator(mode="after")
     def _limits_agree(self) -> Settings:
