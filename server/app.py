@@ -10,6 +10,8 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
+from model.registry import Registry
+from model.weights_import import import_original
 from server import runtime_env
 from server.deployment import PredictorDeployment
 from server.live_settings import LIVE_FIELDS
@@ -29,10 +31,13 @@ def build(arguments: dict[str, Any] | None = None) -> Application:
 
     Raises:
         server.settings.SettingsError: A setting is unknown or out of bounds.
+        model.errors.ModelError: `model_path` names weights that cannot be imported.
         server.runtime_env.RuntimeEnvironmentError: Direct ingress is off in this process.
     """
     settings = load_settings(**(arguments or {}))
     runtime_env.check()
+    # Here too and not in the launcher alone: on a cluster `serve deploy` starts the service.
+    import_original(Registry(settings.registry), model_path=settings.model_path, default_model=settings.default_model)
     start_ingress(settings)
     return application(settings)
 
@@ -114,6 +119,7 @@ def _settled(settings: Settings) -> Settings:
     return settings.model_copy(
         update={
             "registry": settings.registry.absolute(),
+            "model_path": settings.model_path.absolute() if settings.model_path is not None else None,
             "models": models,
             "replica_cpus": settings.effective_replica_cpus(),
             "engine_threads": settings.effective_engine_threads(),

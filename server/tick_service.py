@@ -16,10 +16,11 @@ from server.decode import parse, read_history, read_priority, read_tick
 from server.encode import write_gap, write_opened, write_prediction, write_progress
 from server.errors import explain, to_status
 from server.live_settings import LiveSettings
-from server.model_pool import ModelPool
-from server.predictor import PredictionTask, Predictor, Work
+from server.predictor import PredictionTask, Work
 from server.refusal import Reason, Refusal
 from server.response_stream import ResponseStream
+from server.routed_predictor import Assignment, RoutedPredictor
+from server.router import routing_key
 from server.settings import Settings
 from server.tick_session import DuePrediction, Event, Gap, Progress, TickSession
 from server.window_store import WindowStore
@@ -34,8 +35,7 @@ class TickService:
     """Serves `StreamTicks`.
 
     Args:
-        predictor: Answers due predictions.
-        pool: Finds models.
+        predictor: Finds models and answers due predictions.
         windows: Keeps the symbols' windows.
         live: Limits, and what deadlines follow from.
     """
@@ -43,13 +43,11 @@ class TickService:
     def __init__(
         self,
         *,
-        predictor: Predictor,
-        pool: ModelPool,
+        predictor: RoutedPredictor,
         windows: WindowStore,
         live: LiveSettings,
     ) -> None:
         self._predictor = predictor
-        self._pool = pool
         self._windows = windows
         self._live = live
         self.open_stream_count = 0
@@ -69,8 +67,8 @@ class TickService:
             self.open_stream_count -= 1
             stream.close()
 
-    async def open(self, message: OpenStream) -> TickSession:
-        """Begins a session.
+    async def open(self, message: OpenStream, call: Call) -> tuple[TickSession, Assignment]:
+        """Begins a session, and settles who answers it for as long as it lives.
 
         Raises:
             Refusal: A field is bad, names something unknown, or asks for what this server does not do.
@@ -93,28 +91,33 @@ class TickService:
             if getattr(message, field):
                 raise Refusal(Reason.INVALID_TICK, f"This server does not support {field}; leave it out.", field=field)
         priority = read_priority(message.priority)
-        model = await self._pool.get(message.model.name, message.model.version)
-        return TickSession(
+        target = await self._predictor.resolve(message.model.name, message.model.version)
+        # A stream that is opened anew with the same symbols meets the same arm again.
+        key = routing_key(call, symbol=",".join(sorted(message.symbols)), request_id="")
+        assignment = self._predictor.assign(target, key)
+        session = TickSession(
             store=self._windows,
-            model=model,
+            model=assignment.model,
             priority=priority,
             symbols=message.symbols,
             predict_every=message.predict_every or 1,
             resume=[(point.symbol, point.last_answered_sequence) for point in message.resume],
         )
+        return session, assignment
 
     def now(self) -> float:
         """Returns the monotonic clock that deadlines are measured on."""
         return self._predictor.now()
 
     async def answer(
-        self, due: DuePrediction, session: TickSession, call: Call, *, received_at: float
+        self, due: DuePrediction, session: TickSession, assignment: Assignment, call: Call, *, received_at: float
     ) -> TickPrediction:
         """Answers one due prediction.
 
         Args:
             due: What is to be answered.
             session: Whose it is.
+            assignment: Who answers it.
             call: The stream's RPC.
             received_at: Receipt of the tick that made it due, monotonic seconds.
 
@@ -136,7 +139,10 @@ class TickService:
                 caller=call.caller,
                 trace_id=call.trace_id,
                 shareable=True,
-            )
+                # A window of a stream is new by its nature: keeping its answer would only push out others.
+                cacheable=False,
+            ),
+            assignment,
         )
         return TickPrediction(
             symbol=due.symbol,
@@ -158,6 +164,7 @@ class _TickStream:
         self._service = service
         self._call = call
         self._session: TickSession | None = None
+        self._assignment: Assignment | None = None
         self._last_due: dict[str, asyncio.Future[None]] = {}
         self.responses: ResponseStream[StreamTicksResponse] = ResponseStream(
             max_in_flight=service.settings.max_in_flight_per_stream
@@ -220,7 +227,8 @@ class _TickStream:
     async def _open(self, message: OpenStream) -> None:
         if self._session is not None:
             raise Refusal(Reason.STREAM_ALREADY_OPEN, "The stream is open; start another one for other terms.")
-        session = self._session = await self._service.open(message)
+        session, self._assignment = await self._service.open(message, self._call)
+        self._session = session
         opened = StreamTicksResponse(opened=write_opened(session, self._service.settings.heartbeat_interval))
         await self._send(opened)
         for gap in session.missed:
@@ -251,7 +259,10 @@ class _TickStream:
     ) -> StreamTicksResponse:
         try:
             try:
-                prediction = await self._service.answer(due, session, self._call, received_at=received_at)
+                assert self._assignment is not None, "what is due belongs to a session"
+                prediction = await self._service.answer(
+                    due, session, self._assignment, self._call, received_at=received_at
+                )
                 response = StreamTicksResponse(prediction=prediction)
             except Exception as error:
                 status = to_status(explain(error, trace_id=self._call.trace_id))

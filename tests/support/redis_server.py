@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -27,6 +28,11 @@ class RedisServer:
         self.url = f"redis://127.0.0.1:{port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def runs(self) -> bool:
+        """Whether it has been started and not stopped."""
+        return self._process is not None
+
     def start(self) -> None:
         """Starts it and waits until it takes connections."""
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
@@ -42,6 +48,16 @@ class RedisServer:
                 if time.monotonic() > give_up or self._process.poll() is not None:
                     raise
                 time.sleep(0.02)
+
+    def freeze(self) -> None:
+        """Stops it where it is: connections stay, nothing answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """Kills it: what it held is lost. Idempotent."""
