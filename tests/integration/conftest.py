@@ -68,7 +68,8 @@ def environment(registry: Path, **extra: str) -> dict[str, str]:
     }
     # Replicas of several services on one machine must not meet on a port, either: Ray Serve takes the next free one of
     # a range, and a replica that has just gone may still be in another proxy's list.
-    first = 20_000 + 200 * next(_services)
+    # Test runs beside each other, as of two checkouts, begin at different places.
+    first = 20_000 + 200 * ((os.getpid() + next(_services)) % 50)
     ranges = {
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + 99),
