@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -136,7 +137,7 @@ def plant_code(folder: Path) -> None:
 def mismatch_config(folder: Path) -> None:
     """A config that describes another network."""
     network = json.loads((folder / "config.json").read_text())["network"]
-    edit_config(folder, network=network | {"lstm_hidden": 2 * network["lstm_hidden"]})
+    edit_config(folder, network=network | {"head_hidden": 2 * network["head_hidden"]})
 
 
 def swap_golden_windows(folder: Path) -> None:
@@ -263,11 +264,12 @@ async def test_a_new_version_takes_over_under_load(
         (plant_code, "model.pth", "is not a file of plain tensors"),
         (mismatch_config, "model.pth", "does not fit config.json"),
         (swap_golden_windows, "golden.npy", "sha256 is"),
-        (explode_answers, "", "not finite or not normalised"),
+        # No file is to blame, and whatever looks at the answers first says so.
+        (explode_answers, None, "not finite or not normalised|probability nan"),
     ],
 )
 def test_a_bad_new_version_harms_nobody(
-    live: Service, place: Path, client: Client, damage: Callable[[Path], None], file: str, reason: str
+    live: Service, place: Path, client: Client, damage: Callable[[Path], None], file: str | None, reason: str
 ) -> None:
     """What serves goes on; callers are told that the version failed and nothing of files, which the log names."""
     before = version(client)
@@ -276,19 +278,20 @@ def test_a_bad_new_version_harms_nobody(
     number = publish(place, new)
     folder = place / NAME / str(number)
     try:
+        at = re.escape(str(folder / file)) if file else ""
+        failure = re.compile(f"model {NAME} version {number} could not be loaded: {at}.*({reason})")
 
-        def failed() -> bool:
+        def logged() -> bool:
             assert version(client) == before
-            told = listed(client).get((NAME, number))
-            assert told is None or str(place) not in repr(told)
-            return told is not None and told.state is ModelState.FAILED
+            return failure.search(log_of(live)) is not None
 
-        wait_for(failed, timeout=PATIENCE)
+        wait_for(logged, timeout=PATIENCE)
+        told = listed(client)[NAME, number]
+        assert told.state is ModelState.FAILED
+        assert str(place) not in repr(told)
         error = refusal(client, f"{NAME}:{number}")
         assert error.reason == "MODEL_NOT_FOUND"
         assert str(place) not in f"{error} {error.metadata}"
-        [line] = [line for line in log_of(live).splitlines() if str(folder / file) in line and reason in line]
-        assert f"model {NAME} version {number} could not be loaded" in line
         assert not list(place.parent.rglob("trap"))
     finally:
         shutil.rmtree(folder)
@@ -303,9 +306,13 @@ def test_a_half_written_version_is_none_yet(live: Service, place: Path, client: 
     number = publish(place, new)
     folder = place / NAME / str(number)
     assert (NAME, number) not in listed(client)
-    error = refusal(client, f"{NAME}:{number}")
-    assert (error.reason, str(place) in str(error)) == ("MODEL_NOT_FOUND", False)
-    assert f"{folder}: half-written: config.json missing" in log_of(live)
+
+    def logged() -> bool:
+        error = refusal(client, f"{NAME}:{number}")
+        assert (error.reason, str(place) in str(error)) == ("MODEL_NOT_FOUND", False)
+        return f"{folder}: half-written: config.json missing" in log_of(live)
+
+    wait_for(logged, timeout=PATIENCE)  # another version of this number may have been refused before
     assert version(client) == before
     (new.parent / "config.json").rename(folder / "config.json")
     serves(client, number)
@@ -314,8 +321,8 @@ def test_a_half_written_version_is_none_yet(live: Service, place: Path, client: 
 def test_deleting_the_highest_version_brings_the_one_before_back(live: Service, place: Path, client: Client) -> None:
     """Calls succeed all the time."""
     del live
-    highest, before = Registry(place).versions(NAME)[-1:-3:-1]
-    serves(client, highest)
+    highest = version(client)
+    before = max(number for number in Registry(place).versions(NAME) if number < highest)
     shutil.rmtree(place / NAME / str(highest))
     serves(client, before)
     assert (NAME, highest) not in listed(client)
@@ -331,7 +338,7 @@ def test_a_registry_that_disappears_and_comes_back(live: Service, place: Path, c
         assert version(client) == before
         told = listed(client)
         assert (told[NAME, before].state, told[NAME, before].is_default) == (ModelState.SERVING, True)
-        error = refusal(client, f"{NAME}:{before - 1}")
+        error = refusal(client, f"{NAME}:{before + 1000}")
         assert str(place) not in f"{error} {error.metadata}"
         assert client.health() == "SERVING"
     finally:
