@@ -45,6 +45,7 @@ EDGES = {
     "opentelemetry": ("server/tracing.py",),
     "prometheus_client": ("server/metrics.py",),
     "grpc": ("server/*", "clients/python/tickserve/*", "benchmarks/*"),
+    "redis": ("server/redis_connection.py",),
     "torch": ("model/*", "benchmarks/*"),
     "openvino": ("model/*",),
     "tickserve.v1": (

@@ -118,7 +118,8 @@ class PredictionService:
     ) -> AsyncGenerator[StreamPredictResponse, None]:
         """Answers windows as they come, each as soon as it is ready."""
         responses: ResponseStream[StreamPredictResponse] = ResponseStream(
-            max_in_flight=self._live.current.max_in_flight_per_stream
+            max_in_flight=self._live.current.max_in_flight_per_stream,
+            max_in_flight_bytes=self._live.current.max_in_flight_bytes_per_stream,
         )
         in_flight: set[str] = set()
 
@@ -135,7 +136,7 @@ class PredictionService:
         async def read() -> None:
             async for data in requests:
                 received_at = self._predictor.now()
-                await responses.reserve()
+                await responses.reserve(len(data))
                 try:
                     request = parse(StreamPredictRequest, data, max_bytes=self._live.current.max_request_bytes)
                 except Refusal as refusal:

@@ -102,6 +102,12 @@ class Settings(BaseSettings):
     max_in_flight_per_stream: int = Field(
         default=256, ge=1, description="Most messages of one stream that are read and not yet answered"
     )
+    max_in_flight_bytes_per_stream: int = Field(
+        default=16 * 1024 * 1024,
+        ge=64 * 1024,
+        description="Most bytes that the messages of one StreamPredict have together which are read and not yet "
+        "answered; one message is always taken",
+    )
     max_symbols_per_stream: int = Field(default=10_000, ge=1, description="Most symbols of one tick stream")
     max_symbols: int = Field(default=100_000, ge=1, description="Most symbols whose windows a replica keeps")
     max_streams_per_connection: int = Field(

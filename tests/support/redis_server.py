@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -42,6 +43,18 @@ class RedisServer:
                 if time.monotonic() > give_up or self._process.poll() is not None:
                     raise
                 time.sleep(0.02)
+
+    def pause(self) -> None:
+        """Has it do nothing until `resume`; its connections stay open."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it go on after `pause`."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def stop(self) -> None:
         """Kills it: what it held is lost. Idempotent."""

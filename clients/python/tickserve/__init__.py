@@ -16,7 +16,9 @@
 
 Layout: `client` and `async_client` hold a channel each; `request` builds what they send, `result`, `prediction`,
 `events` and `catalog` read what comes back, `errors` what went wrong; `session` is a tick session without I/O, driven
-by `tick_stream` and `async_tick_stream`. `v1` holds the generated stubs, `cli` the command line.
+by `tick_stream` and `async_tick_stream` over one `tick_connection` after another: `tick_buffer` keeps what may have to
+be sent again, `answer_filter` what was heard already, `reconnect` when to come back. `v1` holds the generated stubs,
+`cli` the command line.
 """
 
 from tickserve.async_client import AsyncClient
@@ -53,6 +55,7 @@ from tickserve.events import (
 from tickserve.market import Bar, BarCorrection, FeatureRow, MarketEvent, Trade, WindowReset
 from tickserve.prediction import Ensemble, Execution, InputEvidence, ModelVersion, Prediction, Regression
 from tickserve.priority import Priority
+from tickserve.reconnect import ConnectionChange, Disconnected, Reconnected, ResumePolicy
 from tickserve.request import BatchItem, CallOptions, StreamItem
 from tickserve.result import Result
 from tickserve.tick_stream import TickStream
@@ -70,7 +73,9 @@ __all__ = (
     "CallOptions",
     "ClassStatistics",
     "Client",
+    "ConnectionChange",
     "DeadlineError",
+    "Disconnected",
     "Drain",
     "Durable",
     "Engine",
@@ -94,10 +99,12 @@ __all__ = (
     "Prediction",
     "Priority",
     "Progress",
+    "Reconnected",
     "Regression",
     "ReplicaStatistics",
     "RequestIdReusedError",
     "Result",
+    "ResumePolicy",
     "StreamClosedError",
     "StreamItem",
     "SymbolState",
