@@ -20,6 +20,10 @@ The door cannot be locked: when nothing waits and a slot is idle a request is ad
 as a probe, and runs unless it has expired; its duration is learned, and half a median window of those corrects any
 estimate. Where other keys never let that happen, one request is admitted as a probe for every ``PROBE_INTERVAL`` in
 which its key was not measured, none of it waiting or running. Nothing measured for a key means nothing refused.
+
+For shadows the door is no door but a favour: they are always tested, never probes, and refused also if one alone would
+block others for too long (see ``batch_policy``). An estimate that is wrong about them is left to decay to what was
+measured before service. While they wait they cost the others nothing, so no other test is needed.
 """
 
 import math

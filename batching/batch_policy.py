@@ -16,6 +16,8 @@ AnyTicket = Ticket[Any, Any]
 _MAX_HELD_PART = 0.5
 #: How many candidates that do not fit may be skipped, at most, to find one that does.
 LOOK_AHEAD = 16
+#: The part of ``max_batch_duration`` that a batch of several shadows may be predicted to take.
+SHADOW_PART = 0.25
 
 
 @dataclass(slots=True)
@@ -50,6 +52,12 @@ class BatchPolicy:
     behind late in turn, and on a machine that suddenly slowed starve everybody whose slack is short.
 
     With ``adaptive`` off, or for a key that was never measured, only ``max_batch_size`` bounds a batch.
+
+    Shadows come in batches of their own, when nothing else waits (see ``request_queue``). Whoever arrives then would
+    have found the engine free, so these batches are kept short: the median of more than one is within ``SHADOW_PART``
+    of ``max_batch_duration``, and one alone runs only if its median is within ``max_batch_duration``. So shadows never
+    block anybody for longer than law 6 lets others do, however slow the version is that they try out. If even one is
+    too long, none is feasible, and all end at once. Where predictions say nothing, they come one at a time.
     """
 
     max_batch_size: int
@@ -75,6 +83,14 @@ class BatchPolicy:
             return self.max_batch_size
         return curve.limit(self.max_batch_duration, self.max_batch_size)
 
+    def shadow_limit(self, curve: CostCurve) -> int:
+        """Return the most shadows a batch of that cost may have now; 0 if even one would block others for too long."""
+        if not self.adaptive or not curve.known:
+            return 1
+        if curve.median(1) > self.max_batch_duration:
+            return 0
+        return curve.limit(SHADOW_PART * self.max_batch_duration, self.max_batch_size)
+
     def release_at(self, waiting: Sequence[AnyTicket], limit: int) -> float:
         """Return from when on the requests that wait for one key may go; ``-inf`` when nothing holds them back."""
         if self.max_queue_delay <= 0.0 or len(waiting) >= limit:
@@ -82,13 +98,15 @@ class BatchPolicy:
         delay = self.max_queue_delay
         return min(t.enqueued_at + min(delay, _MAX_HELD_PART * (t.deadline - t.enqueued_at)) for t in waiting)
 
-    def fill(self, candidates: Iterable[AnyTicket], curve: CostCurve, now: float) -> Selection:
-        """Return the next batch, drawn lazily from candidates of one key that come in order."""
+    def fill(self, candidates: Iterable[AnyTicket], curve: CostCurve, now: float, shadows: bool = False) -> Selection:
+        """Return the next batch, drawn lazily from candidates of one key, all shadows or none, that come in order."""
         if not self.adaptive or not curve.known:
-            return Selection(list(islice(candidates, self.max_batch_size)))
+            return Selection(list(islice(candidates, 1 if shadows else self.max_batch_size)))
+        limit = self.shadow_limit(curve) if shadows else self.limit(curve)
+        if not limit:
+            return Selection(hopeless=list(candidates))
         selection = Selection()
         members = selection.members
-        limit = self.limit(curve)
         shortest = curve.median(1)
         grown = curve.median(1)  # of the batch with one member more
         least_slack = math.inf

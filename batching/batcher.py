@@ -29,8 +29,6 @@ from batching.ticket import Batch, Ticket
 
 logger = logging.getLogger(__name__)
 
-_THREAD_NAME = "engine"
-
 
 class _State(Enum):
     NEW = "new"
@@ -51,6 +49,7 @@ class Batcher(Generic[P, R]):
         config: See ``SchedulerConfig``.
         clock: Monotonic seconds; also read in the engine's thread.
         slots: How many batches may run at once, each in a thread of its own.
+        bind: Turns a payload into what the engine gets, at the moment its batch is chosen; see ``EngineSlot``.
         on_hang: Called once, in the loop, when an engine call has hung; should end the process.
         heartbeat_interval: Seconds between passes that happen even when nothing else does.
     """
@@ -62,6 +61,7 @@ class Batcher(Generic[P, R]):
         config: SchedulerConfig | None = None,
         clock: Callable[[], float] = time.monotonic,
         slots: int = 1,
+        bind: Callable[[P], P] | None = None,
         on_hang: Callable[[], None] = lambda: None,
         heartbeat_interval: float = 1.0,
     ) -> None:
@@ -71,6 +71,7 @@ class Batcher(Generic[P, R]):
         self._scheduler: Scheduler[P, R] = Scheduler(config or SchedulerConfig(), slots=slots)
         self._clock = clock
         self._slot_count = slots
+        self._bind = bind
         self._on_hang = on_hang
         self._heartbeat_interval = heartbeat_interval
         self._waiters: dict[Ticket[P, R], asyncio.Future[Completion[R]]] = {}
@@ -91,9 +92,9 @@ class Batcher(Generic[P, R]):
         self._loop = asyncio.get_running_loop()
         self._alarm = Alarm(self._loop, self._clock, self._pass)
         for number in range(self._slot_count):
-            self._idle.append(
-                EngineSlot(self._run_batch, clock=self._clock, loop=self._loop, name=f"{_THREAD_NAME}-{number}")
-            )
+            name = f"engine-{number}"
+            slot = EngineSlot(self._run_batch, clock=self._clock, loop=self._loop, name=name, bind=self._bind)
+            self._idle.append(slot)
         self._beat()
 
     async def close(self, *, drain: bool = True) -> None:

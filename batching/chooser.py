@@ -1,7 +1,9 @@
 """Owns which entries leave the queue as the next batch. Must not know how requests end or what runs.
 
 Law 2: a batch holds one key, that of the first request in order. Law 5: unless the promoted have a claim, whose key it
-is then. What may be in a batch, and when it may go, is the policy's (3, 6).
+is then. What may be in a batch, and when it may go, is the policy's (3, 6). Shadows are chosen only while nothing else
+waits, not even what is held back; they are not held back themselves, for no moment will be better. Their batches earn
+the promoted nothing: whatever is shared out is shared as if they were not there.
 """
 
 from collections.abc import Iterator, Mapping
@@ -57,14 +59,15 @@ class Chooser:
     def choose(self, now: float) -> Choice | None:
         """Return the next batch, None if nothing may go now."""
         promotion = self._queue.promotion
+        shadows = self._queue.only_shadows  # the one question that the class costs the others
         self._queue.promote(now, self._max_wait)
         claims = promotion.claims()
-        key = claims[0].request.batch_key if claims else self._ready_key(now)
+        key = claims[0].request.batch_key if claims else self._ready_key(now, shadows)
         if key is None:
             return None
         drawn: list[AnyTicket] = []
         try:
-            selection = self._policy.fill(self._draw(key, claims, drawn), self._costs.curve(key), now)
+            selection = self._policy.fill(self._draw(key, claims, drawn, shadows), self._costs.curve(key), now, shadows)
         except Exception:
             for entry in drawn:
                 self._queue.restore(entry)
@@ -78,26 +81,28 @@ class Chooser:
         for entry in members:
             entry.state = TicketState.RUNNING
             self._queue.take(entry, drawn=entry in was_drawn)
-        if members:
+        if members and not shadows:
             promotion.chosen(len(members), len(set(claims).intersection(members)))
         return Choice(key, members, selection.hopeless)
 
     def next_wakeup(self, now: float) -> float | None:
         """Return from when on ``choose`` will return what it holds back now, or None if nothing waits."""
+        if self._queue.only_shadows:
+            return now
         earliest = min((self._release_at(key) for key in self._queue.waiting_keys()), default=None)
         return None if earliest is None else max(earliest, now)
 
-    def _draw(self, key: str, claims: list[AnyTicket], drawn: list[AnyTicket]) -> Iterator[AnyTicket]:
+    def _draw(self, key: str, claims: list[AnyTicket], drawn: list[AnyTicket], shadows: bool) -> Iterator[AnyTicket]:
         """Yield the promoted that lead, then the others of a key in order, as the policy asks for them."""
         yield from claims
-        for entry in self._queue.draw(key):
+        for entry in self._queue.draw(key, shadows):
             drawn.append(entry)
             if entry not in claims:
                 yield entry
 
-    def _ready_key(self, now: float) -> str | None:
+    def _ready_key(self, now: float, shadows: bool) -> str | None:
         """Return the first key in order whose requests may go now."""
-        if self._policy.max_queue_delay <= 0.0:
+        if self._policy.max_queue_delay <= 0.0 or shadows:
             return self._queue.first_key()
         return next((key for key in self._queue.waiting_keys() if self._release_at(key) <= now), None)
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from batching.priority import PriorityClass
 
+#: How many shadows wait at most unless the settings say otherwise: what waits longer is worth less.
+DEFAULT_SHADOW_QUEUE_SIZE = 256
+
 
 def _default_queue_sizes() -> Mapping[PriorityClass, int]:
     return {PriorityClass.REAL_TIME: 1024, PriorityClass.STANDARD: 4096, PriorityClass.BACKGROUND: 4096}
@@ -28,12 +31,13 @@ class SchedulerConfig:
     Attributes:
         max_batch_size: The most requests one engine call gets.
         max_batch_duration: The longest a batch of more than one may be predicted (median) to take, in seconds: the
-            longest that an urgent arrival is blocked (law 6).
+            longest that an urgent arrival is blocked (law 6). Batches of shadows are shorter, see ``batch_policy``.
         max_queue_delay: How long, in seconds, a batch that is not full may be held back for company. 0 never idles.
-        max_queue_size: The most requests that wait, by class (law 10).
+        max_queue_size: The most requests that wait, by class (law 10); shadows may be left out, and are 256 then.
         max_total_queue_size: The most requests that wait in all classes together (law 10).
         fairness_quantum: How many requests a caller may place in one round of its class (see ``fair_share``).
-        max_wait: After how many seconds in the queue a request is promoted, by class; ``inf`` for never (law 5).
+        max_wait: After how many seconds in the queue a request is promoted, by class; ``inf`` for never (law 5), which
+            is all that shadows can have: they may be left out.
         promotion_share: The part of all places in batches that promoted requests are entitled to (law 5).
         max_promoted: The most requests that are promoted at once (law 5).
         adaptive: Whether predictions and deadlines bound what a batch takes (law 6). If not, only ``max_batch_size``.
@@ -77,16 +81,19 @@ class SchedulerConfig:
             raise ValueError(
                 f"engine_hang_timeout is {self.engine_hang_timeout}; give seconds > 0, well above the longest batch"
             )
-        for priority in PriorityClass:
-            for name in ("max_queue_size", "max_wait"):
-                if priority not in getattr(self, name):
+        # Private copies: what the operator handed in must not change a validated value afterwards.
+        for name, shadow in (("max_queue_size", DEFAULT_SHADOW_QUEUE_SIZE), ("max_wait", math.inf)):
+            given = {PriorityClass.SHADOW: shadow, **getattr(self, name)}
+            for priority in PriorityClass:
+                if priority not in given:
                     raise ValueError(f"{name} lacks {priority.name}; give a value for every class")
+            object.__setattr__(self, name, {priority: given[priority] for priority in PriorityClass})
+        for priority in PriorityClass:
             _require_count(f"max_queue_size[{priority.name}]", self.max_queue_size[priority])
             if not (wait := self.max_wait[priority]) > 0.0:
                 raise ValueError(f"max_wait[{priority.name}] is {wait}; give seconds > 0, inf for never")
-        # Private copies: what the operator handed in must not change a validated value afterwards.
-        for name in ("max_queue_size", "max_wait"):
-            object.__setattr__(self, name, {p: getattr(self, name)[p] for p in PriorityClass})
+        if (wait := self.max_wait[PriorityClass.SHADOW]) != math.inf:
+            raise ValueError(f"max_wait[SHADOW] is {wait}; give inf or nothing, for shadows are never promoted")
 
 
 def _require_count(name: str, value: int) -> None:

@@ -26,12 +26,21 @@ class EngineSlot(Generic[P, R]):
         clock: Monotonic seconds; read in the thread, so that the duration is the engine's alone.
         loop: Where reports are delivered.
         name: Of the thread.
+        bind: Called in the loop with each payload of a batch when it is chosen; the engine gets what it returns.
+            So what a request is about may be decided as late as who shares its batch (law 2).
     """
 
     def __init__(
-        self, run_batch: RunBatch[P, R], *, clock: Callable[[], float], loop: asyncio.AbstractEventLoop, name: str
+        self,
+        run_batch: RunBatch[P, R],
+        *,
+        clock: Callable[[], float],
+        loop: asyncio.AbstractEventLoop,
+        name: str,
+        bind: Callable[[P], P] | None = None,
     ) -> None:
         self._run_batch = run_batch
+        self._bind = bind
         self._clock = clock
         self._loop = loop
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -46,11 +55,16 @@ class EngineSlot(Generic[P, R]):
         report: Callable[[list[R] | None, BaseException | None, float], None],
     ) -> None:
         """Run a batch; ``report(results, error, duration)`` follows in the loop. Only for an idle slot."""
+        try:
+            bound = payloads if self._bind is None else list(map(self._bind, payloads))
+        except Exception as error:
+            self._loop.call_soon(report, None, error, 0.0)
+            return
 
         def work() -> None:
             started = self._clock()
             try:
-                results = list(self._run_batch(batch_key, payloads))
+                results = list(self._run_batch(batch_key, bound))
             except BaseException as error:  # whatever the engine raises, even SystemExit, must reach its callers
                 self._post(report, None, error, self._clock() - started)
             else:

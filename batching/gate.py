@@ -20,6 +20,8 @@ from batching.ticket import Batch, TicketState
 
 Refusal = tuple[float, float]
 
+_SHADOW = PriorityClass.SHADOW
+
 
 class Gate:
     """Looks at the queue and at what runs, and changes neither."""
@@ -42,10 +44,11 @@ class Gate:
         self._batch_policy = batch_policy
         self._policy = AdmissionPolicy(completion_margin=config.completion_margin)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing waits and a slot is free."""
-        return not self._queue.size and len(self._running) < self._slots
+    def is_open(self, priority: PriorityClass) -> bool:
+        """Tell whether one comes in untested: a slot is free, and nothing but shadows waits. Never a shadow."""
+        queue = self._queue
+        nothing_awaited = queue.size == queue.shadows.size  # spelt out: this is asked for every request
+        return nothing_awaited and len(self._running) < self._slots and priority is not _SHADOW
 
     def class_is_full(self, priority: PriorityClass, waiting: Mapping[PriorityClass, int]) -> bool:
         """Tell whether a class's own limit is reached."""
@@ -53,12 +56,12 @@ class Gate:
 
     def is_full(self, priority: PriorityClass, waiting: Mapping[PriorityClass, int]) -> bool:
         """Tell whether any limit is reached."""
-        return sum(waiting.values()) >= self._config.max_total_queue_size or self.class_is_full(priority, waiting)
+        return self.class_is_full(priority, waiting) or sum(waiting.values()) >= self._config.max_total_queue_size
 
     def retry_delay(self, batch_key: str) -> float:
         """Return after how long room is to be expected."""
         curve = self._costs.curve(batch_key)
-        return retry_delay(self._queue.size, curve, self._batch_policy.limit(curve))
+        return retry_delay(self._queue.awaited, curve, self._batch_policy.limit(curve))
 
     def refusal(self, request: Request[Any], carrier: AnyShared | None, now: float) -> Refusal | None:
         """Return the predicted completion, in seconds from now, and the retry delay of one that must be refused."""
@@ -67,6 +70,8 @@ class Gate:
         curve = self._costs.curve(request.batch_key)
         if not curve.known:
             return None
+        if request.priority is _SHADOW and not self._batch_policy.shadow_limit(curve):
+            return curve.median(1), curve.median(1)  # others would wait for it too long, whenever it ran
         if carrier is not None and carrier.state == TicketState.RUNNING:
             found = self._test_running(carrier, request.deadline, curve, now)
         elif carrier is not None and not raises(carrier, request):
@@ -77,8 +82,11 @@ class Gate:
             found = self._policy.refusal(round_, request.deadline, curve, outlook)
         return None if found is None else (found[0] - now, found[1])
 
-    def claim_probe(self, batch_key: str, now: float) -> bool:
-        """Tell whether one that must be refused is let in all the same, to measure its key anew."""
+    def claim_probe(self, request: Request[Any], now: float) -> bool:
+        """Tell whether one that must be refused is let in all the same, to measure its key anew. Never a shadow."""
+        batch_key = request.batch_key
+        if request.priority is _SHADOW:
+            return False
         if self._queue.count(batch_key) or any(batch.batch_key == batch_key for batch in self._running):
             return False  # a measurement is on its way
         return self._costs.curve(batch_key).claim_probe(now)
@@ -94,13 +102,14 @@ class Gate:
                     earliest = first
         own = self._queue.of_class(priority)
         assert own.index is not None  # kept whenever admission is on
+        limit = self._batch_policy.shadow_limit if priority is _SHADOW else self._batch_policy.limit
         rest = 0.0
         if len(self._running) >= self._slots:
             rest = free_in([self._remaining(batch, now) for batch in self._running], self._slots)
         return Outlook(
             now=now,
             free_in=rest,
-            batch=self._batch_policy.limit(curve),
+            batch=limit(curve),
             higher=higher - own.size,
             own=own.index,
             earliest=earliest,

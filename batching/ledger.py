@@ -29,16 +29,34 @@ class Ledger(Generic[P, R]):
     """Who waits, runs and has ended. Each method that ends a ticket expects one that has not ended.
 
     Attributes:
-        counters: How requests have ended.
+        counters: How requests have ended, but for shadows; and how many batches were begun, of any kind.
+        shadow_counters: How shadows have ended.
+        counters_of: Which of the two a class is counted in: to shed shadows is the rule, and would look like trouble.
+        in_time: How many were completed in time, by class.
+        late: How many were admitted and expired, by class.
         expiry: Whose deadline comes next.
         waiting: How many requests wait, by class.
         in_flight: How many run.
     """
 
-    __slots__ = ("_ended", "counters", "expiry", "in_flight", "waiting")
+    __slots__ = (
+        "_ended",
+        "counters",
+        "counters_of",
+        "expiry",
+        "in_flight",
+        "in_time",
+        "late",
+        "shadow_counters",
+        "waiting",
+    )
 
     def __init__(self) -> None:
         self.counters = Counters()
+        self.shadow_counters = Counters()
+        self.counters_of = dict.fromkeys(PriorityClass, self.counters) | {PriorityClass.SHADOW: self.shadow_counters}
+        self.in_time: dict[PriorityClass, int] = dict.fromkeys(PriorityClass, 0)
+        self.late: dict[PriorityClass, int] = dict.fromkeys(PriorityClass, 0)
         self.expiry = ExpiryQueue()
         self.waiting: dict[PriorityClass, int] = dict.fromkeys(PriorityClass, 0)
         self.in_flight = 0
@@ -73,8 +91,8 @@ class Ledger(Generic[P, R]):
         if ticket.deadline <= now:
             self.expire(ticket, now)
             return
-        self.counters.completed += 1
-        self.counters.in_time[ticket.priority] += 1
+        self.counters_of[ticket.priority].completed += 1
+        self.in_time[ticket.priority] += 1
         self._end(
             ticket,
             Completion(
@@ -94,19 +112,19 @@ class Ledger(Generic[P, R]):
         if ticket.deadline <= now:
             self.expire(ticket, now)
             return
-        self.counters.failed += 1
+        self.counters_of[ticket.priority].failed += 1
         self._end(ticket, member_failure(error))
 
     def expire(self, ticket: Ticket[P, R], now: float) -> None:
         """End a request as too late."""
         waited = now - ticket.enqueued_at
         if ticket.deadline > ticket.enqueued_at:  # else it came too late, which says nothing about admission
-            self.counters.late[ticket.priority] += 1
+            self.late[ticket.priority] += 1
         if ticket.state == _QUEUED:
-            self.counters.expired_in_queue += 1
+            self.counters_of[ticket.priority].expired_in_queue += 1
             self._end(ticket, ExpiredInQueueError(waited))
         else:
-            self.counters.expired_in_execution += 1
+            self.counters_of[ticket.priority].expired_in_execution += 1
             self._end(ticket, ExpiredInExecutionError(waited))
 
     def cancel(self, ticket: Ticket[P, R], now: float) -> None:
@@ -114,17 +132,17 @@ class Ledger(Generic[P, R]):
         if ticket.deadline <= now:
             self.expire(ticket, now)
             return
-        self.counters.cancelled += 1
+        self.counters_of[ticket.priority].cancelled += 1
         self._end(ticket, RequestCancelledError())
 
     def displace(self, ticket: Ticket[P, R], retry_after: float) -> None:
         """End a waiting request to make room."""
-        self.counters.displaced += 1
+        self.counters_of[ticket.priority].displaced += 1
         self._end(ticket, DisplacedError(retry_after))
 
     def close(self, ticket: Ticket[P, R]) -> None:
         """End a waiting request because of closing."""
-        self.counters.closed += 1
+        self.counters_of[ticket.priority].closed += 1
         self._end(ticket, SchedulerClosedError("closed while the request waited"))
 
     def _end(self, ticket: Ticket[P, R], outcome: Completion[R] | SchedulerError) -> None:

@@ -17,6 +17,9 @@ its wait ran out, a request waits at most ``max_wait + (max_promoted * ceil(1 / 
 neither expired, cancelled nor displaced. (Without room, those whose wait ran out before it are to be added to
 ``max_promoted``: if more run out of patience than the share can serve, no bound on all of them can exist.) A shared
 execution that is placed anew because its members changed (law 12) has to be promoted anew.
+
+Shadows are exempt: they are never promoted, and starve for as long as anything else waits. They stretch the bound for
+the others by no more than the one batch of them that may be running, which L covers.
 """
 
 from collections import deque

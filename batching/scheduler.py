@@ -34,9 +34,7 @@ from batching.snapshot import snapshot
 from batching.statistics import Statistics
 from batching.ticket import Batch, SharedTicket, Ticket, TicketState
 
-_QUEUED = TicketState.QUEUED
-_RUNNING = TicketState.RUNNING
-_ENDED = TicketState.ENDED
+_QUEUED, _RUNNING, _ENDED = TicketState
 
 
 class Scheduler(Generic[P, R]):
@@ -109,7 +107,8 @@ class Scheduler(Generic[P, R]):
             PredictedDeadlineMissError: It, or one admitted before, would be late.
         """
         ledger = self._ledger
-        ledger.counters.submitted += 1
+        counters = ledger.counters_of[request.priority]
+        counters.submitted += 1
         self._costs.decay(now)
         victim = self._make_room(request, now)
         self._sequence += 1
@@ -124,7 +123,7 @@ class Scheduler(Generic[P, R]):
         carrier = self._shared.find(request)  # not before: it may have been the victim
         ledger.admit(ticket)
         if carrier is not None:
-            ledger.counters.shared += 1
+            counters.shared += 1
             if carrier.state == _RUNNING:
                 ledger.start(ticket, now)
             self._shared.join(carrier, ticket)
@@ -139,8 +138,7 @@ class Scheduler(Generic[P, R]):
         """
         self.expire(now)
         self._costs.decay(now)
-        choice = self._choose(now)
-        if choice is None:
+        if (choice := self._choose(now)) is None:
             return None
         batch: Batch[P, R] = Batch(choice.batch_key, choice.members, now)
         for entry in batch.tickets:
@@ -246,16 +244,18 @@ class Scheduler(Generic[P, R]):
     def _examine(self, request: Request[P], now: float) -> bool:
         """Tell whether a request is admitted as a probe, or refuse it (law 8)."""
         gate, find = self._gate, self._shared.find
-        refusal = None if gate.is_idle else gate.refusal(request, find(request), now)
-        if refusal is not None:
-            self.expire(now)  # the dead must not keep the living out
-            refusal = None if gate.is_idle else gate.refusal(request, find(request), now)
-        if refusal is None:
-            return gate.is_idle
-        if not gate.claim_probe(request.batch_key, now):
-            self._ledger.counters.refused_predicted_miss += 1
+        if gate.is_open(request.priority):
+            return True
+        if gate.refusal(request, find(request), now) is None:
+            return False
+        self.expire(now)  # the dead must not keep the living out
+        if gate.is_open(request.priority):
+            return True
+        refusal = gate.refusal(request, find(request), now)
+        if refusal is not None and not gate.claim_probe(request, now):
+            self._ledger.counters_of[request.priority].refused_predicted_miss += 1
             raise PredictedDeadlineMissError(*refusal)
-        return True
+        return refusal is not None
 
     def _make_room(self, request: Request[P], now: float) -> Ticket[P, R] | None:
         """Return who must be displaced for a request, None if there is room, or refuse it (law 10)."""
@@ -269,7 +269,7 @@ class Scheduler(Generic[P, R]):
         helps = not crowded and not gate.class_is_full(priority, waiting)
         victim = self._queue.displaceable(priority) if helps else None
         if victim is None:
-            self._ledger.counters.refused_queue_full += 1
+            self._ledger.counters_of[priority].refused_queue_full += 1
             raise QueueFullError(gate.retry_delay(request.batch_key))
         return victim
 

@@ -5,6 +5,7 @@ a ``SharedTicket`` stands for all of them, with the highest class and the earlie
 member that joins or leaves changes either, it is replaced by another, placed anew with the waiting time it has; the
 fairness share is charged to whoever raised it last. Each member keeps its own deadline, and so its own expiry, and is
 tested at its own arrival. The execution is given up when no member is left; one that runs can be joined until it ends.
+Shadows share among themselves only: joined to others they could hurry them with their deadlines, or fill their places.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,9 @@ from batching.ticket_heap import TicketHeap
 AnyTicket = Ticket[Any, Any]
 AnyShared = SharedTicket[Any, Any]
 AnyGroup = Group[Any, Any]
+Key = tuple[str, str | None, bool]
+
+_SHADOW = PriorityClass.SHADOW
 
 #: Law 10: how many requests may share one execution; members do not count against the queue's limits once it runs.
 MAX_MEMBERS = 1024
@@ -31,7 +35,7 @@ class SharedExecutions:
 
     def __init__(self, queue: RequestQueue) -> None:
         self._queue = queue
-        self._carriers: dict[tuple[str, str], AnyShared] = {}
+        self._carriers: dict[Key, AnyShared] = {}
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -41,7 +45,7 @@ class SharedExecutions:
         """Return the execution that a request would join, or None."""
         if request.share_key is None:
             return None
-        return self._carriers.get((request.batch_key, request.share_key))
+        return self._carriers.get(_key(request))
 
     def is_full(self, request: Request[Any]) -> bool:
         """Tell whether the execution that a request would join has as many members as it may."""
@@ -57,7 +61,7 @@ class SharedExecutions:
         group: AnyGroup = Group(TicketHeap(TicketState.RUNNING))
         group.carrier = SharedTicket(request, ticket.sequence, ticket.enqueued_at, group)
         group.carrier.probe = ticket.probe
-        self._carriers[request.batch_key, request.share_key] = group.carrier
+        self._carriers[_key(request)] = group.carrier
         _add(group, ticket)
         self._queue.push(group.carrier)
 
@@ -101,7 +105,7 @@ class SharedExecutions:
         carrier.state = TicketState.ENDED
         request = carrier.request
         if request.share_key is not None:
-            self._carriers.pop((request.batch_key, request.share_key), None)
+            self._carriers.pop(_key(request), None)
         if not carrier.shared.joined.live:
             del carrier.shared.carrier
 
@@ -114,9 +118,13 @@ class SharedExecutions:
         new.deadline = request.deadline if first is None else first[0]
         self.dismiss(old)
         if request.share_key is not None:
-            self._carriers[request.batch_key, request.share_key] = new
+            self._carriers[_key(request)] = new
         group.carrier = new
         self._queue.push(new)
+
+
+def _key(request: Request[Any]) -> Key:
+    return request.batch_key, request.share_key, request.priority is _SHADOW
 
 
 def _add(group: AnyGroup, ticket: AnyTicket) -> None:

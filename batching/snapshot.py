@@ -1,5 +1,6 @@
 """Owns how the scheduler's parts are shown as one snapshot. Must not change or decide anything."""
 
+from dataclasses import asdict
 from typing import Any
 
 from batching.batch_policy import BatchPolicy
@@ -21,6 +22,8 @@ def snapshot(
 ) -> Statistics:
     """Return what there is to see at this moment."""
     counters = ledger.counters
+    shadows = asdict(ledger.shadow_counters)
+    del shadows["batches"]  # counted whoever is in them
     oldest = {priority: queue.oldest(priority) for priority in PriorityClass}
     table = costs.table()
     return Statistics(
@@ -42,8 +45,9 @@ def snapshot(
         promoted=queue.promotion.promoted,
         promoted_waiting=queue.promotion.live,
         shared=counters.shared,
-        in_time=dict(counters.in_time),
-        late=dict(counters.late),
+        in_time=dict(ledger.in_time),
+        late=dict(ledger.late),
+        shadow_outcomes=shadows if shadows["submitted"] else {},
         costs=table,
         batch_limit={key: policy.limit(costs.curve(key)) for key in table},
     )

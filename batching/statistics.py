@@ -13,7 +13,7 @@ def _by_class() -> dict[PriorityClass, int]:
 
 @dataclass(slots=True)
 class Counters:
-    """How requests have ended since the start.
+    """How requests have ended since the start: those of the classes that somebody awaits, or shadows.
 
     Law of conservation: ``submitted`` = ``ended`` + those that wait + those in flight, at any moment between two calls
     of the scheduler.
@@ -31,8 +31,6 @@ class Counters:
     closed: int = 0
     batches: int = 0
     shared: int = 0
-    in_time: dict[PriorityClass, int] = field(default_factory=_by_class)
-    late: dict[PriorityClass, int] = field(default_factory=_by_class)
 
     @property
     def ended(self) -> int:
@@ -53,6 +51,9 @@ class Counters:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
     """The scheduler at one moment; never changes afterwards.
+
+    What is not by class counts requests that somebody awaits: shadows are shed whenever others need the room, and
+    would look like trouble. Only ``in_flight``, ``running_batches`` and ``batches`` have them in it.
 
     Attributes:
         queue_size: Requests that wait, by class.
@@ -75,6 +76,7 @@ class Statistics:
         shared: Requests that joined the execution of another (law 12).
         in_time: Completed in time, by class.
         late: Admitted, but expired, by class: P(miss | admitted) = late / (late + in_time).
+        shadow_outcomes: The counters of shadows, by the names that those above have; empty if there never were any.
         costs: Predicted durations by batch size, for every key measured (law 7).
         batch_limit: How many a batch may hold now, for every key measured (law 6).
         heartbeat_age: Seconds since the scheduling loop last got through a pass; 0 from the core, which has no loop.
@@ -100,6 +102,7 @@ class Statistics:
     shared: int = 0
     in_time: Mapping[PriorityClass, int] = field(default_factory=_by_class)
     late: Mapping[PriorityClass, int] = field(default_factory=_by_class)
+    shadow_outcomes: Mapping[str, int] = field(default_factory=dict)
     costs: Mapping[str, Mapping[int, CostEstimate]] = field(default_factory=dict)
     batch_limit: Mapping[str, int] = field(default_factory=dict)
     heartbeat_age: float = 0.0

@@ -1,9 +1,9 @@
 """The engine protocol and the choice of an engine. Knows what engines promise, not how any of them computes."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,11 @@ from model.errors import EngineError, WindowError
 from model.outputs import ModelOutputs
 from model.registry import LoadedModel
 
-EngineKind = Literal["auto", "eager", "torchscript", "openvino"]
+if TYPE_CHECKING:  # they import this module
+    from model.engine_plan import EnginePlan
+    from model.network import HybridNetwork
+
+EngineKind = Literal["auto", "eager", "torchscript", "openvino", "cuda"]
 Precision = Literal["fp32", "bf16"]
 PrecisionChoice = Literal["auto", "fp32", "bf16"]
 
@@ -22,8 +26,8 @@ class EngineInfo:
     """What runs, where and why.
 
     Attributes:
-        name: "eager", "torchscript" or "openvino".
-        device: "cpu".
+        name: "eager", "torchscript", "openvino" or "cuda".
+        device: "cpu", or a GPU, such as "cuda:0".
         precision: Of the products; normalisation, softmax and everything after the heads stay fp32.
         threads: How many compute one call, >= 1.
         reason: Why this engine and this precision, for people.
@@ -68,6 +72,15 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class StorableEngine(Engine, Protocol):
+    """An engine that can be kept in files, and made of them without the network."""
+
+    def to_files(self) -> dict[str, bytes]:
+        """Content by name, for `restore_engine`."""
+        ...
+
+
 class Runs(Protocol):
     """The part of an engine that computes."""
 
@@ -76,15 +89,32 @@ class Runs(Protocol):
         ...
 
 
-def time_warm_up(engine: Runs, shape: tuple[int, int], batch_sizes: tuple[int, ...]) -> Mapping[int, float]:
-    """Run each size twice on zeros of [size, *shape]; return the seconds of each second run."""
+def time_warm_up(
+    engine: Runs,
+    shape: tuple[int, int],
+    batch_sizes: tuple[int, ...],
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+    pause: Callable[[], None] = lambda: None,
+) -> Mapping[int, float]:
+    """Run each size twice on zeros of [size, *shape]; return the seconds of each second run.
+
+    Args:
+        engine: What runs.
+        shape: Features and steps of a window.
+        batch_sizes: Each >= 1.
+        clock: Seconds, to time the runs with.
+        pause: Called after each run; may wait, so that others compute.
+    """
     seconds = {}
     for size in batch_sizes:
         windows = np.zeros((size, *shape), dtype=np.float32)
         engine.run(windows)
-        begun = time.perf_counter()
+        pause()
+        begun = clock()
         engine.run(windows)
-        seconds[size] = time.perf_counter() - begun
+        seconds[size] = clock() - begun
+        pause()
     return seconds
 
 
@@ -108,38 +138,66 @@ def create_engine(
     precision: PrecisionChoice = "auto",
     threads: int = 1,
 ) -> Engine:
-    """Build the engine asked for; takes a second or so. "auto" is OpenVINO if it can be imported, else TorchScript.
+    """Build the engine asked for; takes a second or so.
 
-    Precision "auto" is bf16 where engine and CPU have it, else fp32. The engines are imported here and not above, so
-    that a process which never asks for OpenVINO never loads it.
+    "auto" is CUDA where there is a GPU, else OpenVINO if it can be imported, else TorchScript. Precision "auto" is bf16
+    where engine and CPU have it, else fp32. Nothing here holds the engine to the network's answers on real windows:
+    `model_loader.ModelLoader` does, and is what a service loads with.
 
     Raises:
         EngineError: Unknown kind or precision, no threads, an engine that is not installed or that cannot compute in
             this precision here, or a network that it computes wrongly.
     """
-    if kind not in ("auto", "eager", "torchscript", "openvino"):
-        raise EngineError(f"engine {kind!r} is none of auto, eager, torchscript, openvino")
-    if precision not in ("auto", "fp32", "bf16"):
-        raise EngineError(f"precision {precision!r} is none of auto, fp32, bf16")
-    if threads < 1:
-        raise EngineError(f"{threads} threads cannot compute")
+    from model.engine_plan import EngineChoice, plan_engines
 
-    reason = "asked for"
-    if kind == "eager":
-        from model.eager_engine import EagerEngine
+    return build_engine(plan_engines(EngineChoice(kind, precision, threads))[0], loaded_model.network)
 
-        return EagerEngine(loaded_model.network, precision=precision, threads=threads, reason=reason)
-    if kind in ("auto", "openvino"):
-        try:
+
+# The engines are imported where they are made, so that a process which never asks for OpenVINO never loads it.
+def build_engine(plan: "EnginePlan", network: "HybridNetwork") -> Engine:
+    """Build the engine that `plan` describes, from the network.
+
+    Raises:
+        EngineError: It cannot be built, or does not compute what the network does.
+    """
+    match plan.kind:
+        case "openvino":
             from model.openvino_engine import OpenVINOEngine
-        except ImportError as error:
-            if kind == "openvino":
-                raise EngineError(f"OpenVINO cannot be imported: {error}") from error
-            reason = f"auto: OpenVINO cannot be imported ({error})"
-        else:
-            why = "asked for" if kind == "openvino" else "auto: OpenVINO is installed and the fastest engine on a CPU"
-            return OpenVINOEngine(loaded_model.network, precision=precision, threads=threads, reason=why)
 
-    from model.torchscript_engine import TorchScriptEngine
+            return OpenVINOEngine.from_network(network, plan)
+        case "torchscript":
+            from model.torchscript_engine import TorchScriptEngine
 
-    return TorchScriptEngine(loaded_model.network, precision=precision, threads=threads, reason=reason)
+            return TorchScriptEngine.from_network(network, plan)
+        case "eager":
+            from model.eager_engine import EagerEngine
+
+            return EagerEngine(network, plan)
+        case "cuda":
+            from model.cuda_engine import CudaEngine
+
+            return CudaEngine.from_network(network, plan)
+
+
+def restore_engine(plan: "EnginePlan", shape: tuple[int, int], files: Mapping[str, bytes]) -> StorableEngine:
+    """Make the engine that `plan` describes of what `StorableEngine.to_files` gave; needs no network.
+
+    Args:
+        plan: That of the engine which was stored.
+        shape: Features and steps of a window.
+        files: Content by name. They are code: of trusted origin only.
+
+    Raises:
+        EngineError: They are of no such engine.
+    """
+    match plan.kind:
+        case "openvino":
+            from model.openvino_engine import OpenVINOEngine
+
+            return OpenVINOEngine.from_files(files, shape, plan)
+        case "torchscript":
+            from model.torchscript_engine import TorchScriptEngine
+
+            return TorchScriptEngine.from_files(files, shape, plan)
+        case _:
+            raise EngineError(f"the {plan.kind} engine is not kept in files")

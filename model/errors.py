@@ -6,6 +6,7 @@ ModelError
 +-- ModelNameError       a name that may not be written to a registry
 +-- ModelLoadError       a version is there but is refused; names the file, the reason and the remedy
 +-- EngineError          an engine cannot be built as asked for
++-- QualityGateError     an engine's answers are not those of its network; names the version, the worst and the remedy
 +-- WindowError          an engine was given an array of the wrong shape, type or layout
 +-- OutputError          an engine answered with non-finite or unnormalised numbers; names the rows
 """
@@ -71,6 +72,24 @@ class ModelLoadError(ModelError):
 
 class EngineError(ModelError):
     """An engine cannot be built with this kind, precision or thread count here."""
+
+
+class QualityGateError(ModelError):
+    """A version is refused on this engine: its answers to real windows are wrong, or there are none to hold it to.
+
+    Attributes:
+        folder: The version's.
+        engine: Which engine in which precision; empty if the version fails on any.
+        finding: What was found, with the worst difference and what was allowed.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, folder: Path, engine: str, finding: str, remedy: str) -> None:
+        super().__init__(f"{folder}: quality gate{f' of {engine}' if engine else ''}: {finding}; {remedy}")
+        self.folder = folder
+        self.engine = engine
+        self.finding = finding
+        self.remedy = remedy
 
 
 class WindowError(ModelError):

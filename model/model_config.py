@@ -6,57 +6,17 @@ Every value is checked on construction, so a config that exists is a valid one. 
 
 import itertools
 import json
-import math
-import re
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
-from typing import Any, Self
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Self
 
+from model.config_values import arguments_of, distinct_names, integer, items, number, numbers, require_count, text
 from model.errors import ConfigError
 
 FORMAT_VERSION = 1
 
-
-def _integer(value: object, name: str, minimum: int, maximum: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
-        raise ConfigError(name, f"{value!r} is not an integer in [{minimum}, {maximum}]")
-    return value
-
-
-def _number(value: object, name: str, *, above: float = -math.inf) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise ConfigError(name, f"{value!r} is not a finite number")
-    if not value > above:
-        raise ConfigError(name, f"{value!r} is not above {above}")
-    return float(value)
-
-
-def _items(value: object, name: str) -> tuple[object, ...]:
-    if not isinstance(value, list | tuple):
-        raise ConfigError(name, f"{type(value).__name__} is not a list")
-    return tuple(value)
-
-
-def _numbers(value: object, name: str, *, above: float = -math.inf) -> tuple[float, ...]:
-    return tuple(_number(item, f"{name}[{i}]", above=above) for i, item in enumerate(_items(value, name)))
-
-
-def _names(value: object, name: str) -> tuple[str, ...]:
-    names = tuple(_text(item, f"{name}[{i}]", r"[a-z][a-z0-9_]{0,31}") for i, item in enumerate(_items(value, name)))
-    if len(set(names)) != len(names):
-        raise ConfigError(name, f"{names} are not distinct")
-    return names
-
-
-def _text(value: object, name: str, pattern: str) -> str:
-    if not isinstance(value, str) or re.fullmatch(pattern, value) is None:
-        raise ConfigError(name, f"{value!r} does not match {pattern}")
-    return value
-
-
-def _count(values: tuple[Any, ...], name: str, count: int) -> None:
-    if len(values) != count:
-        raise ConfigError(name, f"has {len(values)} entries, not {count}")
+# Each is a module of its own: so many build in a moment, and a file that asks for more is damaged.
+_MOST_BRANCHES: Final = 32
+_MOST_LAYERS: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +30,11 @@ class NetworkConfig:
         regression_names: Names of the regressions, in the order of the means.
         positive_regressions: Those of them that can only be positive.
         cnn_filters: Filters of each convolution; there is one convolution per kernel size.
-        kernel_sizes: Odd kernel widths in steps.
+        kernel_sizes: Odd kernel widths in steps, at most 32 of them.
         attention_heads: Heads of every attention; divides the CNN's channels and `fusion`.
         projection: Width of the CNN's output, the first LSTM's input.
         lstm_hidden: Hidden units of each direction.
-        lstm_layers: Bidirectional layers, each with its own layer norm.
+        lstm_layers: Bidirectional layers, at most 64, each with its own layer norm.
         fusion: Width of the fused features; equals `2 * lstm_hidden`, so the LSTM's output is used as it is.
         head_hidden: Hidden units of the classification and of the regression head.
         ensemble_heads: Members of the ensemble.
@@ -111,21 +71,23 @@ class NetworkConfig:
             "attention_heads",
             "projection",
             "lstm_hidden",
-            "lstm_layers",
             "fusion",
             "head_hidden",
             "ensemble_heads",
             "ensemble_hidden",
         ):
-            _integer(getattr(self, name), name, 1, 4096)
-        _integer(self.monte_carlo_samples, "monte_carlo_samples", 2, 4096)
-        _integer(self.monte_carlo_seed, "monte_carlo_seed", 0, 2**63 - 1)
+            integer(getattr(self, name), name, 1, 4096)
+        integer(self.lstm_layers, "lstm_layers", 1, _MOST_LAYERS)
+        integer(self.monte_carlo_samples, "monte_carlo_samples", 2, 4096)
+        integer(self.monte_carlo_seed, "monte_carlo_seed", 0, 2**63 - 1)
         for name in ("class_labels", "regression_names", "positive_regressions"):
-            object.__setattr__(self, name, _names(getattr(self, name), name))  # JSON brings lists
-        kernel_sizes = _items(self.kernel_sizes, "kernel_sizes")
-        sizes = tuple(_integer(size, f"kernel_sizes[{i}]", 1, 1023) for i, size in enumerate(kernel_sizes))
+            object.__setattr__(self, name, distinct_names(getattr(self, name), name))  # JSON brings lists
+        kernel_sizes = items(self.kernel_sizes, "kernel_sizes")
+        if len(kernel_sizes) > _MOST_BRANCHES:
+            raise ConfigError("kernel_sizes", f"has {len(kernel_sizes)} entries, more than {_MOST_BRANCHES}")
+        sizes = tuple(integer(size, f"kernel_sizes[{i}]", 1, 1023) for i, size in enumerate(kernel_sizes))
         object.__setattr__(self, "kernel_sizes", sizes)
-        object.__setattr__(self, "dropout", _number(self.dropout, "dropout", above=0))
+        object.__setattr__(self, "dropout", number(self.dropout, "dropout", above=0))
 
         if len(self.class_labels) < 2:
             raise ConfigError("class_labels", "fewer than two classes")
@@ -165,12 +127,43 @@ class Normalisation:
     clip: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", _numbers(self.mean, "mean"))
-        deviations = _numbers(self.standard_deviation, "standard_deviation", above=0)
+        object.__setattr__(self, "mean", numbers(self.mean, "mean"))
+        deviations = numbers(self.standard_deviation, "standard_deviation", above=0)
         object.__setattr__(self, "standard_deviation", deviations)
-        _count(deviations, "standard_deviation", len(self.mean))
+        require_count(deviations, "standard_deviation", len(self.mean))
         if self.clip is not None:
-            object.__setattr__(self, "clip", _number(self.clip, "clip", above=0))
+            object.__setattr__(self, "clip", number(self.clip, "clip", above=0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureRange:
+    """What the training split's inputs spanned. A window that leaves it asks for what the model never saw.
+
+    Attributes:
+        lower: Least value of each feature, in the feature's own unit.
+        upper: Greatest value of each, >= its least.
+    """
+
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lower", numbers(self.lower, "lower"))
+        object.__setattr__(self, "upper", numbers(self.upper, "upper"))
+        require_count(self.upper, "upper", len(self.lower))
+        for index, (lower, upper) in enumerate(zip(self.lower, self.upper, strict=True)):
+            if lower > upper:
+                raise ConfigError(f"upper[{index}]", f"{upper!r} is below lower, {lower!r}")
+
+
+_NESTED: Final = {
+    "network": NetworkConfig,
+    "feature_normalisation": Normalisation,
+    "target_normalisation": Normalisation,
+    "feature_range": FeatureRange,
+}
+# Left out of the file where there is nothing to say, so that files from before them and without them are alike.
+_OPTIONAL: Final = {"feature_range": None, "golden_sha256": ""}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,8 +180,10 @@ class ModelConfig:
         target_normalisation: Of the regression targets in their own units, one column per regression.
         class_thresholds: Forward returns that part the classes, strictly ascending: below the first is the
             first label, above the last the last. One fewer than labels.
+        feature_range: Of the training split, one column per feature; None where nobody recorded it.
         training: Metrics and provenance of the training run, anything JSON can hold.
         sha256: Of `model.pth`, 64 lower-case hex digits; empty until the registry has written it.
+        golden_sha256: Of `golden.npy`, likewise; empty if the version brings none, or nobody vouches for it.
     """
 
     format_version: int = FORMAT_VERSION
@@ -199,27 +194,32 @@ class ModelConfig:
     feature_normalisation: Normalisation
     target_normalisation: Normalisation
     class_thresholds: tuple[float, ...]
+    feature_range: FeatureRange | None = None
     training: dict[str, Any] = field(default_factory=dict)
     sha256: str = ""
+    golden_sha256: str = ""
 
     def __post_init__(self) -> None:
-        _integer(self.format_version, "format_version", FORMAT_VERSION, FORMAT_VERSION)
-        _text(self.feature_schema, "feature_schema", r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}")
-        interval = _number(self.bar_interval_seconds, "bar_interval_seconds", above=0)
+        integer(self.format_version, "format_version", FORMAT_VERSION, FORMAT_VERSION)
+        text(self.feature_schema, "feature_schema", r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}")
+        interval = number(self.bar_interval_seconds, "bar_interval_seconds", above=0)
         object.__setattr__(self, "bar_interval_seconds", interval)
-        _integer(self.prediction_horizon, "prediction_horizon", 1, 1_000_000)
-        _count(self.feature_normalisation.mean, "feature_normalisation.mean", self.network.feature_count)
-        _count(self.target_normalisation.mean, "target_normalisation.mean", len(self.network.regression_names))
+        integer(self.prediction_horizon, "prediction_horizon", 1, 1_000_000)
+        require_count(self.feature_normalisation.mean, "feature_normalisation.mean", self.network.feature_count)
+        require_count(self.target_normalisation.mean, "target_normalisation.mean", len(self.network.regression_names))
         if self.feature_normalisation.clip is None:
             raise ConfigError("feature_normalisation.clip", "missing: an input must not be unbounded")
-        thresholds = _numbers(self.class_thresholds, "class_thresholds")
+        thresholds = numbers(self.class_thresholds, "class_thresholds")
         object.__setattr__(self, "class_thresholds", thresholds)
-        _count(thresholds, "class_thresholds", len(self.network.class_labels) - 1)
+        require_count(thresholds, "class_thresholds", len(self.network.class_labels) - 1)
         if any(lower >= upper for lower, upper in itertools.pairwise(thresholds)):
             raise ConfigError("class_thresholds", f"{thresholds} are not strictly ascending")
+        if self.feature_range is not None:
+            require_count(self.feature_range.lower, "feature_range.lower", self.network.feature_count)
         if not isinstance(self.training, dict):
             raise ConfigError("training", f"{type(self.training).__name__} is not an object")
-        _text(self.sha256, "sha256", r"([0-9a-f]{64})?")
+        text(self.sha256, "sha256", r"([0-9a-f]{64})?")
+        text(self.golden_sha256, "golden_sha256", r"([0-9a-f]{64})?")
 
     def to_json(self) -> str:
         """The file's text, indented, ending in a newline.
@@ -227,8 +227,9 @@ class ModelConfig:
         Raises:
             ConfigError: `training` holds what JSON cannot, such as NaN.
         """
+        values = {name: value for name, value in asdict(self).items() if _OPTIONAL.get(name, self) != value}
         try:
-            return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
+            return json.dumps(values, indent=2, allow_nan=False) + "\n"
         except (TypeError, ValueError) as error:
             raise ConfigError("training", f"is not JSON: {error}") from error
 
@@ -243,30 +244,13 @@ class ModelConfig:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:  # json raises RecursionError on hostile nesting
             raise ConfigError("config", f"is not JSON: {error}") from error
-        nested = {
-            "network": NetworkConfig,
-            "feature_normalisation": Normalisation,
-            "target_normalisation": Normalisation,
-        }
-        arguments = _arguments(cls, values, "config", "")
-        for name, nested_class in nested.items():
-            inner = _arguments(nested_class, arguments[name], name, f"{name}.")
+        arguments = arguments_of(cls, values, "config", "")
+        for name, nested_class in _NESTED.items():
+            if name in _OPTIONAL and arguments.get(name) is None:
+                continue
+            inner = arguments_of(nested_class, arguments[name], name, f"{name}.")
             try:
                 arguments[name] = nested_class(**inner)
             except ConfigError as error:
                 raise ConfigError(f"{name}.{error.field}", error.reason) from error
         return cls(**arguments)
-
-
-def _arguments(cls: type, values: object, name: str, prefix: str) -> dict[str, Any]:
-    """`values` as keyword arguments of the dataclass `cls`; `prefix` leads to its fields in error messages."""
-    if not isinstance(values, Mapping):
-        raise ConfigError(name, f"{type(values).__name__} is not an object")
-    known = {item.name: item for item in fields(cls)}
-    for key in values:
-        if key not in known:
-            raise ConfigError(f"{prefix}{key}", "unknown field")
-    for key, item in known.items():
-        if key not in values and item.default is MISSING and item.default_factory is MISSING:
-            raise ConfigError(f"{prefix}{key}", "missing")
-    return dict(values)

@@ -5,7 +5,7 @@ network within `TOLERANCES`. Probabilities are compared as they are, regressions
 standard deviation, so that one bound means the same for a return and for a volatility.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +62,16 @@ class Differences:
             and self.regression <= self.tolerance.regression
             and self.feature <= self.tolerance.feature
             and self.argmax_disagreements == 0
+        )
+
+    @property
+    def share_of_tolerance(self) -> float:
+        """The worst difference as a share of what is allowed; up to 1 passes."""
+        allowed = self.tolerance
+        return max(
+            self.probability / allowed.probability,
+            self.regression / allowed.regression,
+            self.feature / allowed.feature,
         )
 
     def __str__(self) -> str:
@@ -165,6 +175,12 @@ def check_parity(
     tolerance = TOLERANCES[engine.info.precision]
     differences = {}
     for size in batch_sizes:
-        outputs = concatenate([engine.run(windows[i : i + size]) for i in range(0, len(windows), size)])
+        outputs = concatenate([engine.run(batch) for batch in batches(windows, size)])
         differences[size] = compare(outputs, expected, unit, tolerance)
     return ParityReport(engine=engine.info, window_count=len(windows), differences=differences)
+
+
+def batches(windows: NDArray[np.float32], size: int) -> Iterator[NDArray[np.float32]]:
+    """Yield [n, f, t] windows in batches of `size`, in order; the last may be smaller."""
+    for start in range(0, len(windows), size):
+        yield windows[start : start + size]

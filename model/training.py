@@ -32,12 +32,13 @@ from model.dataset import (
 from model.feature_schema import SCHEMA_ID
 from model.fitting import Samples, TrainingProgress, fit, uses_bf16
 from model.losses import LOSS_WEIGHTS
-from model.model_config import ModelConfig, Normalisation
+from model.model_config import FeatureRange, ModelConfig, Normalisation
 from model.network import HybridNetwork
 from model.training_report import baseline_figures, model_figures
 from model.training_settings import TrainingSettings
 
 FEATURE_CLIP: Final = 6.0  # standard deviations: past it lies one real value in ten thousand
+GOLDEN_WINDOWS: Final = 256
 _LEAST_DEVIATION: Final = 1e-6  # a feature that never moves is centred, not divided by nothing
 
 
@@ -48,10 +49,13 @@ class TrainedModel:
     Attributes:
         network: Trained and calibrated, in evaluation mode.
         config: All that `config.json` is to hold but the weights' hash; `config.training` is the report.
+        golden: Windows of the test split for engines to be held to, raw, float32 [256, 50, 60], spread evenly over it;
+            None where it has fewer.
     """
 
     network: HybridNetwork
     config: ModelConfig
+    golden: Floats | None
 
 
 def train_model(
@@ -130,9 +134,17 @@ def train_model(
         feature_normalisation=feature_normalisation,
         target_normalisation=target_normalisation,
         class_thresholds=thresholds,
+        feature_range=FeatureRange(lower=tuple(rows.min(axis=0).tolist()), upper=tuple(rows.max(axis=0).tolist())),
         training=report,
     )
-    return TrainedModel(network=network, config=config)
+    return TrainedModel(network=network, config=config, golden=_golden(data, test))
+
+
+def _golden(data: Dataset, part: Samples) -> Floats | None:
+    if len(part.anchors) < GOLDEN_WINDOWS:
+        return None
+    chosen = np.linspace(0, len(part.anchors) - 1, GOLDEN_WINDOWS).astype(np.int64)
+    return data.windows(part.anchors[chosen])
 
 
 def _part(data: Dataset, bar_range: BarRange, thresholds: tuple[float, float]) -> Samples:

@@ -10,6 +10,8 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
+from model.registry import Registry
+from model.weights_import import import_original
 from server import runtime_env
 from server.deployment import PredictorDeployment
 from server.live_settings import LIVE_FIELDS
@@ -29,10 +31,13 @@ def build(arguments: dict[str, Any] | None = None) -> Application:
 
     Raises:
         server.settings.SettingsError: A setting is unknown or out of bounds.
+        model.errors.ModelError: `model_path` names weights that cannot be imported.
         server.runtime_env.RuntimeEnvironmentError: Direct ingress is off in this process.
     """
     settings = load_settings(**(arguments or {}))
     runtime_env.check()
+    # Here too and not in the launcher alone: on a cluster `serve deploy` starts the service.
+    import_original(Registry(settings.registry), model_path=settings.model_path, default_model=settings.default_model)
     start_ingress(settings)
     return application(settings)
 
@@ -53,6 +58,7 @@ def application(settings: Settings) -> Application:
         graceful_shutdown_timeout_s=60,
         health_check_period_s=2,
         health_check_timeout_s=10,
+        logging_config={"enable_access_log": settings.access_log},
     )
     app: Application = deployment.bind(settings.model_dump(mode="json", exclude=set(LIVE_FIELDS)))
     return app
@@ -96,6 +102,7 @@ def serve_config(settings: Settings) -> dict[str, Any]:
                         "num_replicas": settings.replicas,
                         "user_config": settings.model_dump(mode="json", include=set(LIVE_FIELDS)),
                         "ray_actor_options": {"num_cpus": settings.replica_cpus},
+                        "logging_config": {"enable_access_log": settings.access_log},
                     }
                 ],
             }
@@ -105,9 +112,15 @@ def serve_config(settings: Settings) -> dict[str, Any]:
 
 def _settled(settings: Settings) -> Settings:
     """Returns the settings with all that depends on this machine or directory decided: replicas run elsewhere."""
+    folder = settings.models.compiled_cache
+    models = settings.models.model_copy(
+        update={"compiled_cache": folder.expanduser().absolute() if folder is not None else None}
+    )
     return settings.model_copy(
         update={
             "registry": settings.registry.absolute(),
+            "model_path": settings.model_path.absolute() if settings.model_path is not None else None,
+            "models": models,
             "replica_cpus": settings.effective_replica_cpus(),
             "engine_threads": settings.effective_engine_threads(),
         }

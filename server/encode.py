@@ -12,6 +12,7 @@ import numpy.typing as npt
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from batching import PriorityClass
 from server.predictor import Answer
 from server.served_model import ServedModel
 from tickserve.v1 import prediction_pb2, priority_pb2
@@ -50,6 +51,7 @@ def write_prediction(answer: Answer, options: prediction_pb2.PredictOptions) -> 
             effective_priority=cast("priority_pb2.Priority.ValueType", int(completion.effective_priority)),
             deadline_slack=write_span(answer.deadline_slack),
             replica_id=answer.replica_id,
+            cached=answer.cached,
             trace_id=task.trace_id,
         ),
     )
@@ -68,6 +70,26 @@ def write_prediction(answer: Answer, options: prediction_pb2.PredictOptions) -> 
         )
     if options.return_features:
         prediction.features.extend(row.features.tolist())
+    return prediction
+
+
+def write_replay(
+    data: bytes, *, received_at: float, now: float, deadline: float, priority: PriorityClass, trace_id: str
+) -> prediction_pb2.Prediction:
+    """Returns a serialised prediction as it is given again: the same answer, with the times and ids of another call."""
+    prediction = prediction_pb2.Prediction.FromString(data)
+    prediction.execution.CopyFrom(
+        prediction_pb2.Execution(
+            queue_duration=write_span(0.0),
+            inference_duration=write_span(0.0),
+            total_duration=write_span(now - received_at),
+            effective_priority=cast("priority_pb2.Priority.ValueType", int(priority)),
+            deadline_slack=write_span(deadline - now),
+            replica_id=prediction.execution.replica_id,
+            cached=True,
+            trace_id=trace_id,
+        )
+    )
     return prediction
 
 

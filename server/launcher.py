@@ -25,6 +25,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from model.registry import Registry
+from model.weights_import import import_original
 from server import process_tree, runtime_env
 from server.health import PREDICTION_SERVICE
 from server.settings import Settings, SettingsError
@@ -88,13 +89,15 @@ def running(settings: Settings) -> Iterator[RunningService]:
     """Runs the service while the context is entered.
 
     Args:
-        settings: The server's settings; the default model must be in the registry.
+        settings: The server's settings; the default model must be in the registry, or `model_path` name it.
 
     Raises:
-        model.errors.ModelError: The registry has no such model, or it is damaged.
+        model.errors.ModelError: The registry has no such model, or it, or what is to be imported, is damaged.
         LaunchError: A port is taken, or Ray or the application did not come up.
     """
-    Registry(settings.registry).resolve(settings.default_model)
+    registry = Registry(settings.registry)
+    import_original(registry, model_path=settings.model_path, default_model=settings.default_model)
+    registry.resolve(settings.default_model)
     for port in (settings.grpc_port, settings.http_port):
         _require_free(settings.host, port)
     process_tree.adopt_orphans()

@@ -23,6 +23,8 @@ LIVE_FIELDS = frozenset(
         "max_symbols",
         "models",
         "heartbeat_interval",
+        "cache",
+        "routes",
     }
 )
 """Settings that reach running replicas; all others need new ones."""

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 from google.protobuf.message import Message
 
-from batching import PriorityClass, Statistics
 from model.errors import ModelError
 from model.model_config import ModelConfig
 from model.registry import Registry
 from server.call import Call
 from server.decode import parse
-from server.encode import write_span, write_version
+from server.encode import write_span
+from server.encode_statistics import write_statistics
 from server.live_settings import LiveSettings
 from server.loaded_versions import Key
 from server.model_pool import ModelPool
 from server.refusal import Reason, Refusal
-from server.served_model import ServedModel
+from server.replica_snapshot import ReplicaSnapshot
 from server.statistics_board import StatisticsBoard
-from tickserve.v1 import prediction_pb2, priority_pb2
+from tickserve.v1 import prediction_pb2
 from tickserve.v1.model_service_pb2 import (
-    BatchCost,
-    ClassStatistics,
     Engine,
     GetModelRequest,
     GetModelResponse,
@@ -35,7 +32,6 @@ from tickserve.v1.model_service_pb2 import (
     ListModelsRequest,
     ListModelsResponse,
     Model,
-    ModelCost,
     ModelState,
     ReplicaStatistics,
 )
@@ -49,27 +45,6 @@ _STATES: Mapping[str, ModelState.ValueType] = {
     "serving": ModelState.MODEL_STATE_SERVING,
     "failed": ModelState.MODEL_STATE_FAILED,
 }
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ReplicaSnapshot:
-    """One replica at one moment.
-
-    Attributes:
-        replica_id: Identifies it.
-        scheduler: The scheduler's figures.
-        uptime: Seconds since it started.
-        open_streams: Tick streams that are open.
-        symbols: Symbols whose windows are kept.
-        profile: Scheduling profile in force; empty if none.
-    """
-
-    replica_id: str
-    scheduler: Statistics
-    uptime: float
-    open_streams: int
-    symbols: int
-    profile: str
 
 
 class ModelService:
@@ -122,12 +97,15 @@ class ModelService:
         """Gives this replica's statistics, then the others' with their age."""
         del call
         parse(GetStatisticsRequest, data, max_bytes=self._live.current.max_request_bytes)
-        own = self._write_snapshot(self._snapshot())
+        own = self._statistics()
         return GetStatisticsResponse(replicas=[own, *await self._others(own.replica_id)])
 
     def serialized_snapshot(self) -> bytes:
         """Returns this replica's figures as the others will pass them on."""
-        return self._write_snapshot(self._snapshot()).SerializeToString()
+        return self._statistics().SerializeToString()
+
+    def _statistics(self) -> ReplicaStatistics:
+        return write_statistics(self._snapshot(), self._pool.loaded().values())
 
     async def _others(self, replica_id: str) -> list[ReplicaStatistics]:
         if self._board is None:
@@ -142,38 +120,6 @@ class ModelService:
             # The caller asked how the service fares: what is known of this replica is worth more than an error.
             logger.warning("the other replicas' statistics cannot be had: %s", error)
         return others
-
-    def _write_snapshot(self, snapshot: ReplicaSnapshot) -> ReplicaStatistics:
-        statistics = snapshot.scheduler
-        return ReplicaStatistics(
-            replica_id=snapshot.replica_id,
-            uptime_duration=write_span(snapshot.uptime),
-            sample_age=write_span(0.0),
-            classes=[
-                ClassStatistics(
-                    priority=cast("priority_pb2.Priority.ValueType", int(priority)),
-                    queued_count=statistics.queue_size[priority],
-                    oldest_duration=write_span(statistics.oldest_age[priority]),
-                    in_time_count=statistics.in_time[priority],
-                    late_count=statistics.late[priority],
-                )
-                for priority in PriorityClass
-            ],
-            in_flight_count=statistics.in_flight,
-            batch_count=statistics.batches,
-            outcome_counts={name: getattr(statistics, name) for name in _OUTCOMES},
-            heartbeat_age=write_span(statistics.heartbeat_age),
-            open_stream_count=snapshot.open_streams,
-            symbol_count=snapshot.symbols,
-            models=[write_version(served) for served in self._pool.loaded().values()],
-            costs=[
-                _write_cost(served, statistics)
-                for served in self._pool.loaded().values()
-                if served.sha256 in statistics.costs
-            ],
-            promoted_count=statistics.promoted,
-            profile=snapshot.profile,
-        )
 
     def _read_page(self, start: int, end: int) -> tuple[list[Key], dict[Key, ModelConfig | None]]:
         try:
@@ -224,36 +170,6 @@ class ModelService:
                 )
             )
         return model
-
-
-_OUTCOMES = (
-    "submitted",
-    "completed",
-    "failed",
-    "expired_in_queue",
-    "expired_in_execution",
-    "cancelled",
-    "refused_queue_full",
-    "refused_predicted_miss",
-    "displaced",
-    "shared",
-    "closed",
-)
-
-
-def _write_cost(served: ServedModel, statistics: Statistics) -> ModelCost:
-    return ModelCost(
-        model=write_version(served),
-        batch_limit=statistics.batch_limit.get(served.sha256, 0),
-        batches=[
-            BatchCost(
-                batch_size=size,
-                median_duration=write_span(estimate.median),
-                quantile_duration=write_span(estimate.quantile),
-            )
-            for size, estimate in sorted(statistics.costs[served.sha256].items())
-        ],
-    )
 
 
 def _read_page_token(token: str) -> int:

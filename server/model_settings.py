@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from server.scheduler_settings import Seconds
 
@@ -35,3 +35,9 @@ class ModelSettings(BaseModel):
         default=Path("~/.cache/tickserve"),
         description="Folder of compiled models, readable by this user alone; empty string: none, compile at each start",
     )
+
+    @field_validator("compiled_cache", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        """An environment variable cannot say None."""
+        return None if value == "" else value

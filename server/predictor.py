@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from batching import Batcher, Completion, ExpiredInExecutionError, PriorityClass, Request
+from batching import Batcher, Completion, ExpiredInExecutionError, ExpiredInQueueError, PriorityClass, Request
 from model.outputs import OutputRow
+from server.known_results import KnownResults
+from server.result_cache import ResultKey
 from server.served_model import ServedModel
 
 FloatArray = npt.NDArray[np.float32]
@@ -62,6 +64,7 @@ class PredictionTask:
         caller: Identity for fairness between callers.
         trace_id: Of the call; empty if not traced.
         shareable: Whether one execution may answer this and identical requests that wait or run beside it.
+        cacheable: Whether a known answer will do, and this one's may be kept.
     """
 
     work: Work
@@ -72,11 +75,12 @@ class PredictionTask:
     caller: str
     trace_id: str
     shareable: bool
+    cacheable: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A prediction and how it came about; durations in seconds."""
+    """A prediction and how it came about; durations in seconds. One that was `cached` had neither queue nor batch."""
 
     task: PredictionTask
     completion: Completion[OutputRow | None]
@@ -86,6 +90,7 @@ class Answer:
     total_duration: float
     deadline_slack: float
     replica_id: str
+    cached: bool = False
 
 
 class Predictor:
@@ -94,14 +99,21 @@ class Predictor:
     Args:
         batcher: The replica's scheduler; its engine function is `run_batch`.
         replica_id: Identifies this replica in answers.
+        known: Answers that need not be computed; None where every one is.
         clock: Monotonic seconds.
     """
 
     def __init__(
-        self, batcher: Batcher[Work, OutputRow | None], *, replica_id: str, clock: Callable[[], float] = time.monotonic
+        self,
+        batcher: Batcher[Work, OutputRow | None],
+        *,
+        replica_id: str,
+        known: KnownResults | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._batcher = batcher
         self._replica_id = replica_id
+        self._known = known
         self._clock = clock
 
     def now(self) -> float:
@@ -118,24 +130,36 @@ class Predictor:
         """
         work = task.work
         digest = hashlib.sha256(np.ascontiguousarray(work.window).data).hexdigest()
-        completion = await self._batcher.submit(
-            Request(
-                priority=task.priority,
-                deadline=task.deadline,
-                batch_key=work.model.sha256,
-                caller=task.caller,
-                payload=work,
-                share_key=digest if task.shareable else None,
+        known = self._known if task.cacheable else None
+        key = _execution(work, digest)
+        row = None
+        if known is not None:
+            row = await known.find(key, network=work.model.config.network, deadline=task.deadline)
+        cached = row is not None
+        if row is not None:
+            completion = _without_execution(task, row)
+        else:
+            completion = await self._batcher.submit(
+                Request(
+                    priority=task.priority,
+                    deadline=task.deadline,
+                    batch_key=work.model.sha256,
+                    caller=task.caller,
+                    payload=work,
+                    share_key=digest if task.shareable else None,
+                )
             )
-        )
-        row = completion.result
-        if row is None:
-            raise InvalidOutputError(f"model {work.model.name} version {work.model.version} gave an invalid answer")
+            row = completion.result
+            if row is None:
+                raise InvalidOutputError(f"model {work.model.name} version {work.model.version} gave an invalid answer")
+            if known is not None:
+                known.keep(key, row)  # even if it is too late for this one: whoever asks again need not wait again
         unusual = work.model.is_out_of_distribution(work.window)
         now = self._clock()
         if now >= task.deadline:
-            # The engine was in time and the event loop was not: an answer is in time or it is none.
-            raise ExpiredInExecutionError(now - task.received_at)
+            # The engine, or the cache, was in time and the event loop was not: an answer is in time or it is none.
+            error = ExpiredInQueueError if cached else ExpiredInExecutionError
+            raise error(now - task.received_at)
         return Answer(
             task=task,
             completion=completion,
@@ -145,7 +169,27 @@ class Predictor:
             total_duration=now - task.received_at,
             deadline_slack=task.deadline - now,
             replica_id=self._replica_id,
+            cached=cached,
         )
+
+
+def _execution(work: Work, digest: str) -> ResultKey:
+    info = work.model.engine.info
+    return ResultKey(digest, work.window.shape, work.model.sha256, info.name, info.precision)
+
+
+def _without_execution(task: PredictionTask, row: OutputRow) -> Completion[OutputRow | None]:
+    """Returns what stands for the execution of an answer that was known."""
+    return Completion(
+        result=row,
+        queue_duration=0.0,
+        inference_duration=0.0,
+        batch_size=0,
+        effective_priority=task.priority,
+        enqueued_at=task.received_at,
+        chosen_at=task.received_at,
+        completed_at=task.received_at,
+    )
 
 
 def run_batch(batch_key: str, batch: Sequence[Work]) -> list[OutputRow | None]:

@@ -13,13 +13,19 @@ from collections.abc import Callable
 from batching import Batcher
 from model.outputs import OutputRow
 from model.registry import Registry
+from server.cache_settings import CacheSettings
 from server.dispatch import Dispatcher
 from server.health import PREDICTION_SERVICE, Health
+from server.known_results import KnownResults, SharedResults
 from server.live_settings import LiveSettings
 from server.model_pool import ModelPool
-from server.model_service import ModelService, ReplicaSnapshot
+from server.model_service import ModelService
 from server.prediction_service import PredictionService
 from server.predictor import Predictor, Work, run_batch
+from server.redis_result_cache import RedisResultCache
+from server.replica_snapshot import CacheFigures, ReplicaSnapshot
+from server.route_table import RouteTable
+from server.routed_predictor import RoutedPredictor
 from server.served_model import ServedModel
 from server.settings import Settings
 from server.statistics_board import StatisticsBoard
@@ -65,9 +71,13 @@ class Replica:
         )
         self._pool = ModelPool(RegistrySource(registry, self._live), self._live, on_loaded=self._model_loaded)
         self._windows = WindowStore(max_symbols=settings.max_symbols)
-        predictor = Predictor(self._batcher, replica_id=replica_id)
-        predictions = PredictionService(predictor=predictor, pool=self._pool, windows=self._windows, live=self._live)
-        self._ticks = TickService(predictor=predictor, pool=self._pool, windows=self._windows, live=self._live)
+        self._known = KnownResults(self._live, connect=_connect_redis)
+        predictor = Predictor(self._batcher, replica_id=replica_id, known=self._known)
+        self._routes = RouteTable(self._pool, self._live)
+        self._routed = RoutedPredictor(predictor, self._routes, statistics=self._batcher.statistics)
+        predictions = PredictionService(predictor=self._routed, windows=self._windows, live=self._live)
+        self._idempotency = predictions.idempotency
+        self._ticks = TickService(predictor=self._routed, windows=self._windows, live=self._live)
         self._models = models = ModelService(
             registry=registry, pool=self._pool, snapshot=self.snapshot, board=board, live=self._live
         )
@@ -88,8 +98,10 @@ class Replica:
         Raises:
             model.errors.ModelError: The default model cannot be served; the message names file, reason and remedy.
         """
+        self._known.apply_settings()
         await self._batcher.start()
         await self._pool.start()
+        await self._routes.start()
         loop = asyncio.get_running_loop()
         self._tasks.append(loop.create_task(self._watch_health()))
         self._tasks.append(loop.create_task(self._watch_registry()))
@@ -101,6 +113,8 @@ class Replica:
         self._live.change(settings)
         self._batcher.reconfigure(settings.scheduler.to_config())
         self._windows.max_symbols = settings.max_symbols
+        self._known.apply_settings()
+        self._routes.reconfigure()
 
     async def close(self) -> None:
         """Turns health to NOT_SERVING, finishes what was accepted, and frees threads. Idempotent."""
@@ -108,7 +122,9 @@ class Replica:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._health.set_all(serving=False)
+        await self._routed.close()
         await self._batcher.close(drain=True)
+        await self._known.close()
         self._pool.close()
 
     def is_serving(self) -> bool:
@@ -117,6 +133,7 @@ class Replica:
 
     def snapshot(self) -> ReplicaSnapshot:
         """Returns the replica's figures now."""
+        results, shared = self._known.statistics()
         return ReplicaSnapshot(
             replica_id=self._replica_id,
             scheduler=self._batcher.statistics(),
@@ -124,6 +141,8 @@ class Replica:
             open_streams=self._ticks.open_stream_count,
             symbols=len(self._windows),
             profile=self._live.current.profile,
+            routes=self._routes.snapshot(),
+            cache=CacheFigures(results=results, shared=shared, request_ids=self._idempotency.statistics()),
         )
 
     def _model_loaded(self, served: ServedModel) -> None:
@@ -162,3 +181,7 @@ class Replica:
                 await board.publish(self._replica_id, self._models.serialized_snapshot())
             except Exception as error:
                 logger.warning("statistics were not published: %s", error)
+
+
+def _connect_redis(settings: CacheSettings) -> SharedResults:
+    return RedisResultCache(settings.redis_url, ttl=settings.redis_ttl, timeout=settings.redis_timeout)

@@ -66,6 +66,11 @@ class SchedulerSettings(BaseModel):
         default=4096, ge=1, description="Most waiting requests of one class; above it QUEUE_FULL or DISPLACED"
     )
     max_total_queue_size: int = Field(default=8192, ge=1, description="Most waiting requests of all classes")
+    max_shadow_queue_size: int = Field(
+        default=256,
+        ge=1,
+        description="Most waiting shadows: copies of requests that try out a version; above it they are left out",
+    )
     fairness_quantum: int = Field(
         default=64, ge=1, description="Requests that one caller may place in a round of its class"
     )
@@ -93,12 +98,13 @@ class SchedulerSettings(BaseModel):
         return self
 
     def to_config(self) -> SchedulerConfig:
-        """Returns the scheduler's own configuration; `max_queue_size` holds for each class."""
+        """Returns the scheduler's own configuration; `max_queue_size` holds for each class but shadows."""
         return SchedulerConfig(
             max_batch_size=self.max_batch_size,
             max_batch_duration=self.max_batch_duration,
             max_queue_delay=self.max_queue_delay,
-            max_queue_size=dict.fromkeys(PriorityClass, self.max_queue_size),
+            max_queue_size=dict.fromkeys(PriorityClass, self.max_queue_size)
+            | {PriorityClass.SHADOW: self.max_shadow_queue_size},
             max_total_queue_size=self.max_total_queue_size,
             fairness_quantum=self.fairness_quantum,
             max_wait=self.max_wait.by_class(),

@@ -11,13 +11,16 @@ from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError as UnreadableSettingError
 
+from server.cache_settings import CacheSettings
 from server.model_settings import ModelSettings
+from server.original_variables import OriginalSource
 from server.profiles import PROFILE_VARIABLE, PROFILES, ProfileName
+from server.route_settings import ModelName, RouteSettings
 from server.scheduler_settings import ClassTimeouts, SchedulerSettings, Seconds
 
 CONFIG_VARIABLE = "TICKSERVE_CONFIG"
@@ -27,6 +30,8 @@ _PREFIX = "TICKSERVE_"
 _OTHER_VARIABLES = {CONFIG_VARIABLE, "TICKSERVE_TARGET"}
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+# Empty, as a manifest may well set it, is not the working directory.
+OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
 
 
 class SettingsError(Exception):
@@ -48,13 +53,22 @@ class Settings(BaseSettings):
     grpc_port: Port = Field(default=9000, description="Port of the gRPC services")
     http_port: Port = Field(default=8000, description="Port of the HTTP side")
     reflection: bool = Field(default=True, description="Whether gRPC reflection is served")
+    access_log: bool = Field(
+        default=False,
+        description="Whether Ray Serve logs every call; a line costs about as much as reading the request",
+    )
 
     registry: Path = Field(
-        default=Path("registry"), description="Folder of the model registry; the same path on every node"
+        default=Path("registry"),
+        description="Folder of the model registry, the same path on every node; MODEL_REGISTRY_PATH sets it too",
+    )
+    model_path: OptionalPath = Field(
+        default=None,
+        description="Weights that are imported at the start as default_model's next version; MODEL_PATH sets it too",
     )
     default_model: str = Field(default="cnn_lstm", description="Model that answers requests which name none")
     models: ModelSettings = ModelSettings()
-    engine: Literal["auto", "torchscript", "openvino"] = Field(
+    engine: Literal["auto", "torchscript", "openvino", "cuda"] = Field(
         default="auto", description="Inference engine; auto takes the fastest one for the hardware"
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
@@ -118,6 +132,10 @@ class Settings(BaseSettings):
     )
 
     scheduler: SchedulerSettings = SchedulerSettings()
+    cache: CacheSettings = CacheSettings()
+    routes: dict[ModelName, RouteSettings] = Field(
+        default={}, description="By model: stable, candidate, percent, shadow, limits of a rollback (docs/rollout.md)"
+    )
 
     @model_validator(mode="after")
     def _limits_agree(self) -> Settings:
@@ -131,8 +149,8 @@ class Settings(BaseSettings):
         for name, timeout in self.default_timeouts:
             if self.scheduler.max_queue_delay >= timeout:
                 raise ValueError(f"scheduler.max_queue_delay must be below default_timeouts.{name}; lower the delay")
-        if not self.compile and self.engine == "openvino":
-            raise ValueError("compile: false computes eagerly, which openvino cannot; set engine to auto")
+        if not self.compile and self.engine in ("openvino", "cuda"):
+            raise ValueError(f"compile: false computes eagerly, which {self.engine} cannot; set engine to auto")
         if self.grpc_port == self.http_port:
             raise ValueError("grpc_port and http_port must differ")
         return self
@@ -146,11 +164,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Returns the sources, strongest first: arguments, environment, file, profile."""
+        """Returns the sources, strongest first: arguments, environment, file, profile and original variables."""
         del dotenv_settings, file_secret_settings
         file = Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE)
         toml = TomlConfigSettingsSource(settings_cls, toml_file=file)
-        return init_settings, env_settings, toml, ProfileSource(settings_cls)
+        return init_settings, env_settings, toml, ProfileSource(settings_cls), OriginalSource(settings_cls)
 
     def effective_engine_threads(self) -> int:
         """Returns the threads of one engine call: the setting, or the replica's CPUs less one, at least one.
@@ -164,7 +182,7 @@ class Settings(BaseSettings):
         """Returns the CPUs of one replica: the setting, or an even share of this machine's, at least one."""
         return self.replica_cpus or float(max(1, (os.cpu_count() or 1) // self.replicas))
 
-    def engine_kind(self) -> Literal["auto", "eager", "torchscript", "openvino"]:
+    def engine_kind(self) -> Literal["auto", "eager", "torchscript", "openvino", "cuda"]:
         """Returns the kind of engine to create."""
         return self.engine if self.compile else "eager"
 

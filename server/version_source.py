@@ -7,7 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from model.engine import create_engine
+from model.compiled_cache import CompiledCache
+from model.engine_plan import EngineChoice
+from model.model_loader import ModelLoader
 from model.registry import Registry
 from server.live_settings import LiveSettings
 from server.loaded_versions import Key
@@ -54,6 +56,9 @@ class RegistrySource:
     def __init__(self, registry: Registry, live: LiveSettings) -> None:
         self._registry = registry
         self._live = live
+        folder = live.current.models.compiled_cache
+        cache = CompiledCache(folder.expanduser()) if folder is not None else None
+        self._loader = ModelLoader(registry, cache)
 
     def resolve(self, name: str, version: int | None) -> int:
         """See `VersionSource`."""
@@ -65,31 +70,32 @@ class RegistrySource:
 
     def load(self, key: Key, *, beside_service: bool) -> ServedModel:
         """See `VersionSource`."""
-        del beside_service
         settings = self._live.current
-        loaded = self._registry.load(*key)
-        engine = create_engine(
-            loaded,
-            kind=settings.engine_kind(),
-            precision=settings.precision,
-            threads=settings.effective_engine_threads(),
+        choice = EngineChoice(
+            kind=settings.engine_kind(), precision=settings.precision, threads=settings.effective_engine_threads()
         )
         sizes = tuple(size for size in _WARM_UP_SIZES if size <= settings.scheduler.max_batch_size)
-        config = loaded.config
-        normalisation = config.feature_normalisation
-        mean = np.asarray(normalisation.mean, np.float32)[:, None]
-        clip = np.float32(normalisation.clip or np.inf)
-        reach = np.asarray(normalisation.standard_deviation, np.float32)[:, None] * clip
-        lower, upper = mean - reach, mean + reach
-        warm_up = engine.warm_up(sizes)
-        logger.info("loaded model %s version %d: %s", *key, engine.info)
+        prepared = self._loader.load(*key, choice, warm_up_sizes=sizes, beside_service=beside_service)
+        config = prepared.config
+        if config.feature_range is not None:
+            lower = np.asarray(config.feature_range.lower, np.float32)[:, None]
+            upper = np.asarray(config.feature_range.upper, np.float32)[:, None]
+        else:
+            # A version from before the range was recorded: what its normalisation would clip is unusual.
+            normalisation = config.feature_normalisation
+            mean = np.asarray(normalisation.mean, np.float32)[:, None]
+            clip = np.float32(normalisation.clip or np.inf)
+            reach = np.asarray(normalisation.standard_deviation, np.float32)[:, None] * clip
+            lower, upper = mean - reach, mean + reach
+        logger.info("loaded model %s version %d in %.2f s: %s", *key, prepared.load_seconds, prepared.engine.info)
         return ServedModel(
-            name=loaded.name,
-            version=loaded.version,
-            sha256=loaded.sha256,
+            name=prepared.name,
+            version=prepared.version,
+            sha256=prepared.sha256,
             config=config,
-            engine=engine,
-            warm_up=warm_up,
+            engine=prepared.engine,
+            warm_up=prepared.warm_up,
             lower=lower,
             upper=upper,
+            memory_bytes=prepared.memory_bytes,
         )

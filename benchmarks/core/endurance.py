@@ -57,7 +57,7 @@ def run(count: int, *, seed: int = 1, trace: bool = False, clock: Callable[[], f
         now += 0.0005
         deadline = now + chance.choice((0.005, 0.05, 0.5, 5.0))
         request = Request(
-            priority=classes[number % 3],
+            priority=classes[number % len(classes)],
             deadline=deadline,
             batch_key="m",
             caller=f"caller {chance.randrange(2000)}",

@@ -22,7 +22,9 @@ def serve(
     registry: Annotated[Path | None, typer.Option(help="Folder of the model registry.")] = None,
     default_model: Annotated[str | None, typer.Option(help="Model that answers requests which name none.")] = None,
     replicas: Annotated[int | None, typer.Option(help="Number of replicas.")] = None,
-    engine: Annotated[Literal["auto", "torchscript", "openvino"] | None, typer.Option(help="Inference engine.")] = None,
+    engine: Annotated[
+        Literal["auto", "torchscript", "openvino", "cuda"] | None, typer.Option(help="Inference engine.")
+    ] = None,
     precision: Annotated[Literal["auto", "fp32", "bf16"] | None, typer.Option(help="Number format.")] = None,
     profile: Annotated[ProfileName | None, typer.Option(help="Named set of scheduling values.")] = None,
 ) -> None:

@@ -72,7 +72,7 @@ def train(
         trained = _train(bars, settings, console, {"file": data.name, "sha256": _sha256(data)})
         from model.registry import Registry
 
-        version = Registry(registry).save(name, trained.network, trained.config)
+        version = Registry(registry).save(name, trained.network, trained.config, trained.golden)
     except ModelError as error:
         raise _refusal(str(error)) from error
     except OSError as error:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from server.ingress import METHODS
 from server.scheduler_settings import ClassTimeouts
 from server.settings import Settings
 from tests.support import messages as m
-from tests.support.fakes import FakeEngine
+from tests.support.fakes import FakeEngine, use_engine
 from tests.support.raw_client import Refused, call, read_status
 from tests.support.registry import make_registry
 from tests.support.service import Service, serving, settings_for
@@ -27,7 +27,7 @@ from tickserve.v1.prediction_service_pb2 import (
     StreamTicksResponse,
 )
 
-REAL_TIME, STANDARD, BACKGROUND = 1, 2, 3
+REAL_TIME, STANDARD, BACKGROUND, SHADOW = 1, 2, 3, 4
 
 
 class HeldEngine(FakeEngine):
@@ -63,16 +63,16 @@ def scheduler() -> dict[str, Any]:
 
 @pytest.fixture
 def settings(registry: Path, scheduler: dict[str, Any]) -> Settings:
-    """Generous timeouts."""
-    return settings_for(registry, scheduler=scheduler)
+    """Generous timeouts; every request is scheduled, also one whose answer is known."""
+    return settings_for(registry, scheduler=scheduler, cache={"enabled": False})
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> HeldEngine:
+def engine() -> Iterator[HeldEngine]:
     """The engine of every model."""
     engine = HeldEngine()
-    monkeypatch.setattr("server.model_pool.create_engine", lambda *_, **__: engine)
-    return engine
+    with use_engine(lambda: engine):
+        yield engine
 
 
 @pytest.fixture
@@ -155,7 +155,8 @@ async def test_answers_count_as_in_time_or_late_by_class(channel: grpc.aio.Chann
     late = await refusal(send(channel, 0, priority=STANDARD, timeout=m.duration(0, 20_000_000)))
     assert late.reason.startswith("EXPIRED_IN_")
     engine.free.set()
-    assert (await refusal(send(channel, 0, priority=77))).reason == "INVALID_PRIORITY"
+    for foreign in (77, SHADOW):
+        assert (await refusal(send(channel, 0, priority=foreign))).reason == "INVALID_PRIORITY"
     counts = {entry.priority: (entry.in_time_count, entry.late_count) for entry in (await statistics(channel)).classes}
     assert counts == {REAL_TIME: (1, 0), STANDARD: (2, 1), BACKGROUND: (3, 0)}
 

@@ -17,6 +17,7 @@ import pytest
 
 from server.process_tree import descendants
 from tests.support.registry import FULL, make_registry
+from tests.support.service import COMPILED_CACHE
 
 START_TIMEOUT = 180
 STOP_TIMEOUT = 30
@@ -74,7 +75,8 @@ def environment(registry: Path, **extra: str) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(first + 100),
         "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(first + 199),
     }
-    return inherited | ports | ranges | {"TICKSERVE_REGISTRY": str(registry)} | extra
+    folders = {"TICKSERVE_REGISTRY": str(registry), "TICKSERVE_MODELS__COMPILED_CACHE": str(COMPILED_CACHE)}
+    return inherited | ports | ranges | folders | extra
 
 
 @contextmanager

@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
+from unittest import mock
 
 import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from model.engine import EngineInfo
+from model.engine import Engine, EngineInfo
 from model.model_config import ModelConfig
 from model.outputs import ModelOutputs
+from model.registry import Registry
 from server.errors import StatusContext
 from server.served_model import ServedModel
 from tests.support.registry import NAME, make_config
@@ -105,3 +109,31 @@ async def settle(turns: int = 20) -> None:
     """Lets every task that can go on do so, without waiting for time to pass."""
     for _ in range(turns):
         await asyncio.sleep(0)
+
+
+def use_engine(make: Callable[[], Engine]) -> AbstractContextManager[object]:
+    """Lets every version that is loaded from now on compute with an engine of the test's; all else of it is real."""
+
+    class Loader:
+        """Stands for `model.model_loader.ModelLoader`."""
+
+        def __init__(self, registry: Registry, _cache: object) -> None:
+            self._registry = registry
+
+        def load(
+            self, name: str, version: int, _choice: object, *, warm_up_sizes: tuple[int, ...], beside_service: bool
+        ) -> SimpleNamespace:
+            """Reads the version and gives it an engine."""
+            loaded, engine = self._registry.load(name, version), make()
+            return SimpleNamespace(
+                name=loaded.name,
+                version=loaded.version,
+                sha256=loaded.sha256,
+                config=loaded.config,
+                engine=engine,
+                warm_up=engine.warm_up(warm_up_sizes),
+                memory_bytes=1,
+                load_seconds=0.0,
+            )
+
+    return mock.patch("server.version_source.ModelLoader", Loader)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
-from unittest import mock
 
 from google.protobuf.message import Message
 from google.rpc import status_pb2
@@ -13,7 +12,7 @@ from server.health import Health
 from server.ingress import METHODS
 from server.replica import Replica
 from server.settings import Settings
-from tests.support.fakes import FakeContext, FakeEngine
+from tests.support.fakes import FakeContext, FakeEngine, use_engine
 from tests.support.raw_client import Refused, read_status
 
 
@@ -65,14 +64,14 @@ class LocalService:
 @contextmanager
 def local_service(settings: Settings) -> Iterator[LocalService]:
     """Starts a replica with a `FakeEngine`, and stops it."""
-    service = LocalService(settings)
-    with mock.patch("server.model_pool.create_engine", side_effect=lambda *_, **__: FakeEngine()):
-        service.runner.run(service.replica.start())
-        try:
-            yield service
-        finally:
-            service.runner.run(service.replica.close())
-            service.runner.close()
+    with use_engine(FakeEngine):
+        service = LocalService(settings)
+    service.runner.run(service.replica.start())
+    try:
+        yield service
+    finally:
+        service.runner.run(service.replica.close())
+        service.runner.close()
 
 
 def _call(method: str) -> Call:

@@ -28,6 +28,11 @@ class RedisServer:
         self.url = f"redis://127.0.0.1:{port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def runs(self) -> bool:
+        """Whether it has been started and not stopped."""
+        return self._process is not None
+
     def start(self) -> None:
         """Starts it and waits until it takes connections."""
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
@@ -44,17 +49,15 @@ class RedisServer:
                     raise
                 time.sleep(0.02)
 
-    def pause(self) -> None:
-        """Has it do nothing until `resume`; its connections stay open."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Lets it go on after `pause`."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
+    def freeze(self) -> None:
+        """Stops it where it is: connections stay, nothing answers."""
         assert self._process is not None
-        self._process.send_signal(number)
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """Kills it: what it held is lost. Idempotent."""

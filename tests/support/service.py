@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 
+from scripts.layering import ROOT
 from server import ingress
 from server.dispatch import Dispatcher
 from server.health import Health
@@ -21,6 +22,7 @@ from server.settings import Settings
 from server.statistics_board import StatisticsBoard
 
 REPLICA_ID = "replica-under-test"
+COMPILED_CACHE = ROOT / "build" / "compiled-for-tests"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,7 @@ def settings_for(registry: Path, **overrides: Any) -> Settings:
         "precision": "fp32",
         "engine_threads": 1,
         "scheduler": {"max_batch_size": 8},
+        "models": {"compiled_cache": COMPILED_CACHE},
         # Busy machines are slow: no test wants to fail by a default timeout.
         "default_timeouts": {"real_time": 30, "standard": 30, "background": 30},
     }

@@ -34,6 +34,7 @@ def test_every_package_is_looked_at() -> None:
         ("clients/python/tickserve/cli/predict.py", "from server import settings"),
         ("clients/python/tickserve/cli/predict.py", "from batching import Priority"),
         ("server/ingress.py", "import ray"),
+        ("server/replica.py", "from redis.asyncio import Redis"),
         ("server/commands/serve.py", "from ray import serve"),
         ("server/deployment.py", "from opentelemetry import trace"),
         ("server/deployment.py", "import prometheus_client as prometheus"),

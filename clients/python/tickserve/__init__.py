@@ -15,14 +15,15 @@
 `[features, steps]`, errors are one tree below `TickserveError` (see `tickserve.errors`).
 
 Layout: `client` and `async_client` hold a channel each; `request` builds what they send, `result`, `prediction`,
-`events` and `catalog` read what comes back, `errors` what went wrong; `session` is a tick session without I/O, driven
-by `tick_stream` and `async_tick_stream` over one `tick_connection` after another: `tick_buffer` keeps what may have to
-be sent again, `answer_filter` what was heard already, `reconnect` when to come back. `v1` holds the generated stubs,
-`cli` the command line.
+`events`, `catalog`, `routes` and `caches` read what comes back, `errors` what went wrong; `session` is a tick session
+without I/O, driven by `tick_stream` and `async_tick_stream` over one `tick_connection` after another: `tick_buffer`
+keeps what may have to be sent again, `answer_filter` what was heard already, `reconnect` when to come back. `v1` holds
+the generated stubs, `cli` the command line.
 """
 
 from tickserve.async_client import AsyncClient
 from tickserve.async_tick_stream import AsyncTickStream
+from tickserve.caches import CacheStatistics, SharedCacheStatistics
 from tickserve.catalog import BatchCost, ClassStatistics, Engine, Model, ModelCost, ModelState, ReplicaStatistics
 from tickserve.client import Client
 from tickserve.errors import (
@@ -58,11 +59,24 @@ from tickserve.priority import Priority
 from tickserve.reconnect import ConnectionChange, Disconnected, Reconnected, ResumePolicy
 from tickserve.request import BatchItem, CallOptions, StreamItem
 from tickserve.result import Result
+from tickserve.routes import (
+    ArmFigures,
+    ArmRole,
+    ArmState,
+    ArmStatistics,
+    RollbackCause,
+    RollbackVerdict,
+    RouteStatistics,
+)
 from tickserve.tick_stream import TickStream
 from tickserve.window import Window
 
 __all__ = (
     "AccessDeniedError",
+    "ArmFigures",
+    "ArmRole",
+    "ArmState",
+    "ArmStatistics",
     "AsyncClient",
     "AsyncTickStream",
     "AuthenticationError",
@@ -70,6 +84,7 @@ __all__ = (
     "BarCorrection",
     "BatchCost",
     "BatchItem",
+    "CacheStatistics",
     "CallOptions",
     "ClassStatistics",
     "Client",
@@ -105,6 +120,10 @@ __all__ = (
     "RequestIdReusedError",
     "Result",
     "ResumePolicy",
+    "RollbackCause",
+    "RollbackVerdict",
+    "RouteStatistics",
+    "SharedCacheStatistics",
     "StreamClosedError",
     "StreamItem",
     "SymbolState",

@@ -15,12 +15,10 @@ import grpc
 from tickserve.async_write import finish_writing, write_message
 from tickserve.errors import DeadlineError, StreamClosedError, TickserveError, UnavailableError, error_from_rpc
 from tickserve.events import Opened, TickFailure, read_event
+from tickserve.reconnect import SILENT_HEARTBEATS
 from tickserve.session import Request, TickSession
 
-__all__ = ("SILENT_HEARTBEATS", "AsyncTickConnection")
-
-SILENT_HEARTBEATS = 3
-"""A service that says nothing for as many of its heartbeats is lost."""
+__all__ = ("AsyncTickConnection",)
 
 
 class AsyncTickConnection:

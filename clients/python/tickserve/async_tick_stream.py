@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from tickserve.async_tick_connection import AsyncTickConnection
 from tickserve.errors import StreamClosedError, TickserveError, UnavailableError
@@ -32,8 +32,8 @@ class AsyncTickStream:
     and the service's `resume_depth`, the iteration yields each due, unconflated prediction exactly once, in the order
     of each symbol's ticks; else a `Gap` says what is missing. `tick` goes on meanwhile, until the buffer is full of
     ticks without an answer. Where a service never says `Durable`, the newest ticks are kept, and the oldest answered
-    ones make room; so a busy symbol does not push out others, each has a share of its own. Histories (as much of them as
-    fills a window) and watermarks are kept in their places, too.
+    ones make room; each symbol has a share of its own, so that a busy one does not push out others. Histories (as much
+    of them as fills a window) and watermarks are kept in their places, too.
 
     A due prediction that failed just before a break may be answered after it. What the caller did wrong is raised, as
     is a failure of the first `open`; a symbol that another stream has taken over stays that one's.
@@ -259,7 +259,7 @@ class AsyncTickStream:
             self._tell(Reconnected(attempts, resent))
             return
 
-    def _fail(self, error: TickserveError) -> None:
+    def _fail(self, error: TickserveError) -> NoReturn:
         self._failure = error
         self._room.set()
         raise error

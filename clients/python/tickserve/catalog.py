@@ -6,8 +6,10 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tickserve.caches import CacheStatistics
 from tickserve.prediction import ModelVersion
 from tickserve.priority import Priority
+from tickserve.routes import RouteStatistics
 from tickserve.v1 import model_service_pb2
 from tickserve.wire import from_duration
 
@@ -192,6 +194,10 @@ class ReplicaStatistics:
     """Requests that were ever promoted because they had waited for too long."""
     profile: str
     """The scheduling profile in force; empty where none was chosen."""
+    cache: CacheStatistics
+    """What is remembered of its answers."""
+    routes: tuple[RouteStatistics, ...]
+    """The routes in force, by model name."""
 
     @classmethod
     def from_proto(cls, message: model_service_pb2.ReplicaStatistics) -> ReplicaStatistics:
@@ -211,4 +217,6 @@ class ReplicaStatistics:
             costs=tuple(map(ModelCost.from_proto, message.costs)),
             promoted_count=message.promoted_count,
             profile=message.profile,
+            cache=CacheStatistics.from_proto(message.cache),
+            routes=tuple(map(RouteStatistics.from_proto, message.routes)),
         )

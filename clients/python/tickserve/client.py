@@ -89,7 +89,8 @@ class Client:
         Args:
             window: `[features, steps]`, oldest bar first: a `Window`, an array or nested lists.
             symbol: Instead of a window: a symbol whose window the service keeps from a tick stream.
-            request_id: Identifies the request in logs and traces; at most 128 characters.
+            request_id: Identifies the request; at most 128 characters. To retry safely, repeat the call with the same
+                UUID: the service computes it once. Empty: every call is its own.
             **options: See `CallOptions`: model, priority, timeout, ...
 
         Raises:

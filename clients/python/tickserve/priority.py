@@ -20,23 +20,24 @@ class Priority(enum.IntEnum):
     """Interactive or per-bar work."""
     BACKGROUND = 3
     """Work that may wait: back-tests, re-scoring."""
+    SHADOW = 4
+    """Copies of requests with which the service tries out a version of a model. Only statistics name it: no request can
+    be sent in this class."""
 
     @classmethod
     def parse(cls, value: PriorityLike) -> Priority:
         """Reads a priority or its name in any case, as in `"real_time"` or `"real-time"`; None is `UNSPECIFIED`.
 
         Raises:
-            ValueError: There is no such priority.
+            ValueError: There is no such priority, or none that a request can have.
         """
         if value is None:
             return cls.UNSPECIFIED
-        if isinstance(value, str):
-            try:
-                return cls[value.strip().upper().replace("-", "_")]
-            except KeyError:
-                known = ", ".join(member.name.lower() for member in cls if member)
-                raise ValueError(f"no priority {value!r}; there are: {known}") from None
-        return cls(value)
+        name = value.strip().upper().replace("-", "_") if isinstance(value, str) else cls(value).name
+        if name not in _SENDABLE:
+            known = ", ".join(other.lower() for other in _SENDABLE[1:])
+            raise ValueError(f"no priority {value!r} to send; there are: {known}")
+        return cls[name]
 
     @classmethod
     def from_proto(cls, value: int) -> Priority:
@@ -51,3 +52,4 @@ class Priority(enum.IntEnum):
 PriorityLike = Priority | str | None
 
 _KNOWN = frozenset(map(int, Priority))
+_SENDABLE = tuple(member.name for member in Priority if member is not Priority.SHADOW)

@@ -12,7 +12,18 @@ import grpc
 
 from tickserve.errors import DeadlineError, OverloadedError, TickserveError, TransportError, UnavailableError
 
-__all__ = ("BackOff", "ConnectionChange", "Disconnected", "Reconnected", "ResumePolicy", "is_transient")
+__all__ = (
+    "SILENT_HEARTBEATS",
+    "BackOff",
+    "ConnectionChange",
+    "Disconnected",
+    "Reconnected",
+    "ResumePolicy",
+    "is_transient",
+)
+
+SILENT_HEARTBEATS = 3
+"""A service that says nothing for as many of its heartbeats is lost."""
 
 # What connections, proxies and replicas that die under a stream make of it. RESOURCE_EXHAUSTED is not among them:
 # without a reason of tickserve's it means a message that is too large, and it would be as large the next time.

@@ -1,8 +1,8 @@
 """The state of one tick session, without any input or output: what to send next, and what an answer means.
 
 The sync and the async stream drive the very same session. It outlives connections: after a break, `open_request` says
-how far the client got, `accept` takes the service's word on how far it got itself, and `take` gives what it lacks before
-anything new. It must not know channels, threads, clocks or event loops.
+how far the client got, `accept` takes the service's word on how far it got itself, and `take` gives what it lacks
+before anything new. It must not know channels, threads, clocks or event loops.
 
     connected:     tick, watermark, put_history -> take -> the wire -> read -> events
     disconnected:  tick, watermark -> kept;  then  open_request -> the wire -> accept -> take ...
@@ -117,7 +117,9 @@ class TickSession:
         """Takes the service's word on where it stands with each symbol; gives how many ticks are sent again."""
         self.is_connected, self.is_draining = True, False
         if self._buffer is None or self._answers is None:
-            self._buffer = TickBuffer(self._buffer_size, opened.symbols)
+            self._buffer = TickBuffer(
+                self._buffer_size, opened.symbols, predict_every=self._open.predict_every
+            )
             self._answers = AnswerFilter(self._buffer)
             self.events.append(opened)
             return 0

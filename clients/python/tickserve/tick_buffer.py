@@ -44,6 +44,7 @@ class TickBuffer:
     Args:
         size: Ticks kept at most, at least 1.
         states: Where the service stood with each symbol when the session opened.
+        predict_every: Every how many bars a prediction is due.
 
     Attributes:
         logs: What is remembered of each symbol.
@@ -51,8 +52,9 @@ class TickBuffer:
         watermarked: Whether there was a watermark.
     """
 
-    def __init__(self, size: int, states: Mapping[str, SymbolState]) -> None:
+    def __init__(self, size: int, states: Mapping[str, SymbolState], *, predict_every: int = 1) -> None:
         self._size = size
+        self._predict_every = max(1, predict_every)
         self._symbol_size = max(size // max(1, len(states)), min(size, _FAIR_SHARE))
         self._count = 0
         self._position = 0
@@ -119,9 +121,13 @@ class TickBuffer:
         if newest is None or max(newest.base, newest.last_sequence) != base:
             newest = PastBars(symbol, self._next_position(), base)
             histories.append(newest)
-        newest.bars.extend(bar.SerializeToString() for bar in bars[-log.need :])
-        while len(newest.bars) > log.need:
+        excess = max(0, len(newest.bars) + len(bars) - log.need)
+        # The service counts a history's bars, too, when it looks for every n-th: the count must stay the same modulo n.
+        excess -= excess % self._predict_every
+        for _ in range(min(excess, len(newest.bars))):
             newest.bars.popleft()
+            excess -= 1
+        newest.bars.extend(bar.SerializeToString() for bar in bars[excess:])
         newest.last_sequence = last_sequence or newest.last_sequence
         if len(histories) > 1 and not any(histories[0].position < entry.position < newest.position for entry in log):
             histories.popleft()  # no tick that may be sent again was answered on it

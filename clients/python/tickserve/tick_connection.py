@@ -1,7 +1,7 @@
 """One synchronous `StreamTicks` call of a tick session: sends what the session has, reads, and notices silence.
 
-gRPC takes the messages in a thread of its own, so whatever touches the session holds the stream's lock. Must not know how
-a session comes back from a call that broke.
+gRPC takes the messages in a thread of its own, so whatever touches the session holds the stream's lock. Must not know
+how a session comes back from a call that broke.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 import grpc
 
-from tickserve.async_tick_connection import SILENT_HEARTBEATS
 from tickserve.errors import DeadlineError, TickserveError, UnavailableError, error_from_parts, error_from_rpc
 from tickserve.events import Opened, TickFailure, read_event
+from tickserve.reconnect import SILENT_HEARTBEATS
 from tickserve.session import Request, TickSession
 
 __all__ = ("TickConnection",)
@@ -72,7 +72,7 @@ class TickConnection:
             self._end()
         overdue = threading.Event()
         # The call itself must not have a deadline: it lives as long as the session.
-        timer = self._later(timeout, lambda: (overdue.set(), self._call.cancel()))
+        timer = self._later(timeout, lambda: self._give_up_opening(overdue))
         try:
             return self._read_opened()
         except BaseException:
@@ -174,6 +174,10 @@ class TickConnection:
             self._call.cancel()
         elif not self._closed and not self._ended:
             self._timer = self._later(limit - waited, lambda: self._watch_silence(limit))
+
+    def _give_up_opening(self, overdue: threading.Event) -> None:
+        overdue.set()
+        self._call.cancel()
 
     @staticmethod
     def _later(delay: float | None, action: Callable[[], object]) -> threading.Timer | None:

@@ -26,6 +26,7 @@ from batching.cost_curve import PROBE_INTERVAL, CostCurve
 from batching.deadline_index import DeadlineIndex
 
 RT, STD, BG = PriorityClass.REAL_TIME, PriorityClass.STANDARD, PriorityClass.BACKGROUND
+SHADOW = PriorityClass.SHADOW
 Core = Scheduler[int, int]
 Arrival = tuple[float, PriorityClass, float, str]
 
@@ -58,7 +59,7 @@ def drive(core: Core, arrivals: list[Arrival], takes: Callable[[Batch[int, int]]
 
 
 ARRIVALS = st.lists(
-    st.tuples(st.floats(0.0, 0.02), st.floats(0.001, 0.15), st.sampled_from([RT, STD, BG])), min_size=1, max_size=60
+    st.tuples(st.floats(0.0, 0.02), st.floats(0.001, 0.15), st.sampled_from(PriorityClass)), min_size=1, max_size=60
 )
 
 
@@ -72,15 +73,20 @@ def in_turn(gaps: list[tuple[float, float, PriorityClass]]) -> list[Arrival]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(gaps=ARRIVALS, fixed=st.floats(0.0005, 0.004), each=st.floats(0.0005, 0.002))
+@given(
+    gaps=ARRIVALS,
+    fixed=st.floats(0.0005, 0.004),
+    each=st.floats(0.0005, 0.002),
+    priority=st.sampled_from([STD, SHADOW]),
+)
 def test_with_true_estimates_nobody_admitted_of_one_class_misses(
-    gaps: list[tuple[float, float, PriorityClass]], fixed: float, each: float
+    gaps: list[tuple[float, float, PriorityClass]], fixed: float, each: float, priority: PriorityClass
 ) -> None:
     """Law 8: in one class and with an engine that takes what is predicted, a promise is kept (but for probes)."""
     core: Core = Scheduler(SchedulerConfig())
     for size in (1, 64):
         core.observe_warm_up("m", size, fixed + each * size)
-    arrivals = [(at, STD, left, key) for at, _, left, key in in_turn(gaps)]
+    arrivals = [(at, priority, left, key) for at, _, left, key in in_turn(gaps)]
     admitted = drive(core, arrivals, lambda batch: fixed + each * len(batch))
     assert all(isinstance(ticket.outcome, Completion) or ticket.probe for ticket in admitted)
 
@@ -123,7 +129,7 @@ def test_no_estimate_locks_the_door(wrong: float, samples: int, truth: float, se
 
 
 @settings(max_examples=60, deadline=None)
-@given(estimate=st.floats(1e-4, 1e4), left=st.floats(1e-6, 10.0), priority=st.sampled_from(PriorityClass))
+@given(estimate=st.floats(1e-4, 1e4), left=st.floats(1e-6, 10.0), priority=st.sampled_from([RT, STD, BG]))
 def test_idle_engine_takes_whatever_has_not_expired(estimate: float, left: float, priority: PriorityClass) -> None:
     """Law 8: nothing waits, a slot is idle: admitted, and it runs, whatever the model says."""
     core: Core = Scheduler(SchedulerConfig())
@@ -132,6 +138,33 @@ def test_idle_engine_takes_whatever_has_not_expired(estimate: float, left: float
     batch = core.choose(0.0)
     assert batch is not None
     assert batch.tickets == (ticket,)
+
+
+@settings(max_examples=60, deadline=None)
+@given(estimate=st.floats(1e-4, 1e4), left=st.floats(1e-6, 1e5), waiting=st.integers(0, 3))
+def test_shadow_is_tested_even_by_an_idle_engine(estimate: float, left: float, waiting: int) -> None:
+    """Law 8: a shadow comes in only if it blocks nobody for longer than law 6 lets others; those who wait are no help.
+
+    And shadows that wait leave the door as open for the others as if they were not there.
+    """
+    config = SchedulerConfig(completion_margin=0.0)
+    core: Core = Scheduler(config)
+    core.observe_warm_up("m", 1, estimate)
+    for _ in range(waiting):
+        core.submit(request(SHADOW, math.inf, "unknown"), 0.0)
+    fits = estimate <= config.max_batch_duration
+    if not fits:
+        with pytest.raises(PredictedDeadlineMissError) as refused:
+            core.submit(request(SHADOW, left), 0.0)
+        assert refused.value.predicted_completion == pytest.approx(estimate)
+        assert core.statistics(0.0).shadow_outcomes["refused_predicted_miss"] == 1
+    else:
+        core.submit(request(SHADOW, math.inf), 0.0)
+    assert core.statistics(0.0).refused_predicted_miss == 0
+    urgent = core.submit(request(RT, left), 0.0)
+    batch = core.choose(0.0)
+    assert batch is not None
+    assert batch.tickets == (urgent,)
 
 
 def test_key_that_never_finds_the_engine_idle_is_probed() -> None:

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from batching import BatchPolicy, PriorityClass, Request, Scheduler, SchedulerConfig, Ticket
-from batching.batch_policy import LOOK_AHEAD
+from batching.batch_policy import LOOK_AHEAD, SHADOW_PART
 from batching.cost_curve import CostCurve
 
 SLACKS = st.lists(st.floats(-0.01, 0.1), max_size=60)
@@ -97,6 +97,50 @@ def test_without_prediction_only_the_size_counts(
     policy = BatchPolicy(max_batch_size=most, max_queue_delay=0.0, max_batch_duration=0.001, adaptive=not known)
     candidates = tickets(slacks, 0.0, set())
     assert policy.fill(candidates, curve, 0.0).members == candidates[:most]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    slacks=SLACKS,
+    costs=COSTS,
+    bound=st.floats(0.001, 0.05),
+    most=st.integers(1, 64),
+    adaptive=st.booleans(),
+    known=st.booleans(),
+)
+def test_shadows_block_nobody_for_long(
+    slacks: list[float], costs: dict[int, float], bound: float, most: int, adaptive: bool, known: bool
+) -> None:
+    """Law 6: several shadows fit a part of the bound, one alone the bound; where it does not, none is feasible."""
+    now, margin = 50.0, 0.0005
+    curve = curve_of(costs if known else {})
+    policy = BatchPolicy(
+        max_batch_size=most,
+        max_queue_delay=0.0,
+        max_batch_duration=bound,
+        completion_margin=margin,
+        adaptive=adaptive,
+    )
+    candidates = tickets(slacks, now, set())
+    found = policy.fill(candidates, curve, now, shadows=True)
+    size = len(found.members)
+    assert policy.shadow_limit(curve) <= policy.limit(curve)
+    if not (adaptive and known):
+        assert found.members == candidates[:1]
+        return
+    in_time = [t for t in candidates if curve.median(1) <= t.deadline - now - margin]
+    if curve.median(1) > bound:
+        assert (found.members, found.hopeless) == ([], candidates)
+    else:
+        assert bool(size) == bool(in_time)
+        assert set(found.hopeless).isdisjoint(in_time)
+    assert size <= most
+    if size > 1:
+        assert curve.median(size) <= SHADOW_PART * bound * (1 + 1e-9)
+    # Greedy: the others did not fit the limit, or the slack of a member.
+    if size and size < len(in_time):
+        tightest = min(t.deadline - now - margin for t in in_time)
+        assert size == policy.shadow_limit(curve) or curve.median(size + 1) > tightest * (1 - 1e-9)
 
 
 @settings(max_examples=30, deadline=None)

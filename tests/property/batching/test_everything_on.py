@@ -19,8 +19,12 @@ from batching import (
     Ticket,
     TicketState,
 )
+from batching.batch_policy import SHADOW_PART
 
-CLASS_LIMIT, TOTAL_LIMIT, ROOM = 10, 16, 3
+LIMITS = dict.fromkeys(PriorityClass, 10) | {PriorityClass.SHADOW: 6}
+TOTAL_LIMIT, ROOM = 16, 3
+MAX_BATCH_DURATION = 4.0
+SHADOW = PriorityClass.SHADOW
 #: Twice what lives, and what is not worth a sweep: three heaps a class, the expiry, the promoted.
 SLACK = 16
 
@@ -43,11 +47,11 @@ class EverythingOn(RuleBasedStateMachine):
         """Return tight settings."""
         return SchedulerConfig(
             max_batch_size=size,
-            max_batch_duration=4.0,
+            max_batch_duration=MAX_BATCH_DURATION,
             fairness_quantum=3,
-            max_queue_size=dict.fromkeys(PriorityClass, CLASS_LIMIT),
+            max_queue_size=LIMITS,
             max_total_queue_size=TOTAL_LIMIT,
-            max_wait=dict.fromkeys(PriorityClass, 1.0),
+            max_wait=dict.fromkeys(PriorityClass, 1.0) | {SHADOW: math.inf},
             promotion_share=0.3,
             max_promoted=ROOM,
             adaptive=adaptive,
@@ -76,20 +80,23 @@ class EverythingOn(RuleBasedStateMachine):
                 payload=f"{key} {share or self.submitted}",
                 share_key=share,
             )
-            idle = not self.core.queued and not self.core._running
+            idle = not self.core._queue.awaited and not self.core._running
             try:
                 ticket = self.core.submit(one, self.now)
             except RefusedError:
                 self.refused += 1
-                assert not idle  # law 8: the door is open when nothing waits
+                assert not idle or priority is SHADOW  # law 8: the door is open when nothing waits but shadows
                 continue
             self.all.append(ticket)
         return ticket
 
     @rule(target=batches)
     def choose(self) -> Any:
-        """Laws 2, 3, 6, 9 and 12: one key, nobody expired, each execution once; something if anything waits."""
-        running = {payload for batch in self.core._running for payload in batch.payloads if payload[2] in "st"}
+        """Laws 2, 3, 6, 9 and 12: one key, nobody expired, each execution once; something if anything waits.
+
+        Shadows only by themselves, only when nothing else is left, and never in a batch that blocks for too long.
+        """
+        running = list(self.core._running)
         batch = self.core.choose(self.now)
         if batch is None:
             assert not self.core.queued
@@ -99,7 +106,19 @@ class EverythingOn(RuleBasedStateMachine):
         assert all(t.state is TicketState.RUNNING and t.deadline > self.now for t in members)
         assert {t.request.batch_key for t in members} == {batch.batch_key}
         assert len(set(batch.payloads)) == len(batch)
-        assert running.isdisjoint(batch.payloads)
+        shadows = {t.priority is SHADOW for t in members}
+        assert len(shadows) == 1
+        for other in running:
+            if {t.request.priority is SHADOW for t in other.tickets} == shadows:
+                assert {p for p in other.payloads if p[2] in "st"}.isdisjoint(batch.payloads)
+        if shadows == {True}:
+            assert not self.core._queue.awaited
+            curve = self.core._costs.curve(batch.batch_key)
+            adaptive = self.core.config.adaptive and curve.known
+            assert len(batch) == 1 or adaptive
+            if adaptive:
+                longest = MAX_BATCH_DURATION * (1 if len(batch) == 1 else SHADOW_PART)
+                assert curve.median(len(batch)) <= longest * (1 + 1e-9)
         for entry in batch.tickets:
             assert all(t.request.payload == entry.request.payload for t in entry.members())
         return batch
@@ -152,9 +171,18 @@ class EverythingOn(RuleBasedStateMachine):
                 assert ticket.priority > PriorityClass.REAL_TIME
         found = self.core.statistics(self.now)
         waiting = sum(found.queue_size.values())
-        assert found.submitted == self.submitted
-        assert self.refused == found.refused_queue_full + found.refused_predicted_miss
+        shadows = found.shadow_outcomes or {"submitted": 0, "refused_queue_full": 0, "refused_predicted_miss": 0}
+        assert self.refused == sum(
+            (
+                found.refused_queue_full,
+                found.refused_predicted_miss,
+                shadows["refused_queue_full"],
+                shadows["refused_predicted_miss"],
+            )
+        )
         assert self.submitted == self.refused + len(self.ended) + waiting + found.in_flight
+        assert self.submitted == found.submitted + shadows["submitted"]
+        assert not any(t.promoted for t in self.all if t.priority is SHADOW)  # law 5
         live = [t for t in self.all if t.state is not TicketState.ENDED]
         assert waiting == sum(t.state is TicketState.QUEUED for t in live)
         assert found.in_flight == sum(t.state is TicketState.RUNNING for t in live)
@@ -164,7 +192,7 @@ class EverythingOn(RuleBasedStateMachine):
     def all_is_bounded(self) -> None:
         """Laws 5 and 10: limits hold, and no structure keeps more than twice what lives."""
         found = self.core.statistics(self.now)
-        assert all(count <= CLASS_LIMIT for count in found.queue_size.values())
+        assert all(count <= LIMITS[priority] for priority, count in found.queue_size.items())
         assert sum(found.queue_size.values()) <= TOTAL_LIMIT
         assert found.promoted_waiting <= ROOM
         live = sum(found.queue_size.values()) + found.in_flight

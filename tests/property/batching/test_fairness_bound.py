@@ -10,9 +10,14 @@ from batching import ExpiredInQueueError, PriorityClass, Request, Scheduler, Sch
 Core = Scheduler[int, int]
 
 
-def submit(core: Core, caller: str, deadline: float, now: float = 0.0) -> Ticket[int, int]:
+CLASSES = st.sampled_from([PriorityClass.STANDARD, PriorityClass.SHADOW])  # awaited, or not
+
+
+def submit(
+    core: Core, caller: str, deadline: float, now: float = 0.0, priority: PriorityClass = PriorityClass.STANDARD
+) -> Ticket[int, int]:
     """Submit a request of one class and key."""
-    request = Request(priority=PriorityClass.STANDARD, deadline=deadline, batch_key="m", caller=caller, payload=0)
+    request = Request(priority=priority, deadline=deadline, batch_key="m", caller=caller, payload=0)
     return core.submit(request, now)
 
 
@@ -27,8 +32,10 @@ STEPS = st.lists(
 
 
 @settings(max_examples=200, deadline=None)
-@given(quantum=st.integers(1, 5), steps=STEPS)
-def test_nobody_is_overtaken_by_more_than_the_bound(quantum: int, steps: list[tuple[str, str, int]]) -> None:
+@given(quantum=st.integers(1, 5), steps=STEPS, priority=CLASSES)
+def test_nobody_is_overtaken_by_more_than_the_bound(
+    quantum: int, steps: list[tuple[str, str, int]], priority: PriorityClass
+) -> None:
     """Law 4: while q waits, any other caller is served at most ``quantum * (1 + u // quantum)`` times."""
     core: Core = Scheduler(SchedulerConfig(max_batch_size=1, fairness_quantum=quantum))
     waiting: dict[Ticket[int, int], tuple[int, dict[str, int]]] = {}
@@ -59,7 +66,7 @@ def test_nobody_is_overtaken_by_more_than_the_bound(quantum: int, steps: list[tu
 
     for step, caller, number in steps:
         if step == "submit":
-            ticket = submit(core, caller, float(number))
+            ticket = submit(core, caller, float(number), priority=priority)
             submitted.append(ticket)
             waiting[ticket] = (quantum * (1 + mine.get(caller, 0) // quantum), {})
             mine[caller] = mine.get(caller, 0) + 1
@@ -77,16 +84,17 @@ def test_nobody_is_overtaken_by_more_than_the_bound(quantum: int, steps: list[tu
     requests=st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 50)), max_size=40),
     flood=st.integers(0, 60),
     size=st.integers(1, 7),
+    priority=CLASSES,
 )
 def test_callers_within_their_share_are_in_pure_deadline_order(
-    requests: list[tuple[str, int]], flood: int, size: int
+    requests: list[tuple[str, int]], flood: int, size: int, priority: PriorityClass
 ) -> None:
     """Law 4: within the quantum, deadline and arrival alone decide, whatever somebody else floods."""
     core: Core = Scheduler(SchedulerConfig(max_batch_size=size, fairness_quantum=40))
     for _ in range(flood):
-        submit(core, "flood", 0.5)
+        submit(core, "flood", 0.5, priority=priority)
     for caller, deadline in requests:
-        submit(core, caller, float(deadline))
+        submit(core, caller, float(deadline), priority=priority)
     served: list[Ticket[Any, Any]] = []
     while (batch := core.choose(0.0)) is not None:
         served.extend(batch.tickets)

@@ -32,8 +32,18 @@ from batching import (
 from batching.ticket_heap import FEW_TOMBSTONES
 
 QUANTUM = 2
-CLASS_LIMIT = 12
+ENDINGS: dict[str, type] = {
+    "completed": Completion,
+    "failed": InferenceFailedError,
+    "expired_in_queue": ExpiredInQueueError,
+    "expired_in_execution": ExpiredInExecutionError,
+    "cancelled": RequestCancelledError,
+    "closed": SchedulerClosedError,
+    "displaced": DisplacedError,
+}
 TOTAL_LIMIT = 20
+LIMITS = dict.fromkeys(PriorityClass, 12) | {PriorityClass.SHADOW: 5}
+SHADOW = PriorityClass.SHADOW
 
 
 @dataclass(eq=False)
@@ -63,7 +73,8 @@ class Model:
         self.places: dict[PriorityClass, list[Entry]] = {p: [] for p in PriorityClass}
         self.current: dict[PriorityClass, int] = dict.fromkeys(PriorityClass, 0)
         self.endings: dict[int, type] = {}
-        self.refused = 0
+        self.shadow_endings: dict[int, type] = {}
+        self.refused = dict.fromkeys(PriorityClass, 0)
 
     def queued(self, priority: PriorityClass | None = None) -> list[Entry]:
         """Return what waits, in order."""
@@ -72,12 +83,12 @@ class Model:
 
     def is_full(self, priority: PriorityClass) -> bool:
         """Law 10."""
-        return len(self.queued()) >= TOTAL_LIMIT or len(self.queued(priority)) >= CLASS_LIMIT
+        return len(self.queued()) >= TOTAL_LIMIT or len(self.queued(priority)) >= LIMITS[priority]
 
     def displaceable(self, priority: PriorityClass) -> Entry | None:
         """Law 10: the newest of the lowest class below, unless the class's own limit is what is reached."""
         lower = [p for p in sorted(PriorityClass, reverse=True) if p > priority and self.queued(p)]
-        if len(self.queued(priority)) >= CLASS_LIMIT or not lower:
+        if len(self.queued(priority)) >= LIMITS[priority] or not lower:
             return None
         return max(self.queued(lower[0]), key=lambda entry: entry.ticket.sequence)
 
@@ -95,7 +106,8 @@ class Model:
         if entry.state == "queued":
             self.places[entry.request.priority].remove(entry)  # the dead give their place back
         entry.state = "ended"
-        self.endings[entry.ticket.sequence] = kind
+        endings = self.shadow_endings if entry.request.priority is SHADOW else self.endings
+        endings[entry.ticket.sequence] = kind
         self.forget(entry.request.priority)
 
     def forget(self, priority: PriorityClass) -> None:
@@ -111,8 +123,10 @@ class Model:
                 self.end(entry, ExpiredInQueueError if entry.state == "queued" else ExpiredInExecutionError)
 
     def choose(self, size: int) -> list[Ticket[int, int]]:
-        """Laws 2 to 4."""
-        waiting = self.queued()
+        """Laws 2 to 4; shadows only where nothing else waits, and, where nothing is predicted, one at a time."""
+        waiting = [e for e in self.queued() if e.request.priority is not SHADOW]
+        if not waiting:
+            waiting, size = self.queued(), 1
         members = [e for e in waiting if e.request.batch_key == waiting[0].request.batch_key][:size]
         for entry in members:
             entry.state = "running"
@@ -135,6 +149,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.model = Model()
         self.now = 0.0
         self.number = 0
+        self.submitted = dict.fromkeys(PriorityClass, 0)
         self.chosen = 0
         self.size = 3
         self.delivered: dict[int, Any] = {}
@@ -145,7 +160,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         return SchedulerConfig(
             max_batch_size=self.size,
             fairness_quantum=QUANTUM,
-            max_queue_size=dict.fromkeys(PriorityClass, CLASS_LIMIT),
+            max_queue_size=LIMITS,
             max_total_queue_size=TOTAL_LIMIT,
             max_wait=dict.fromkeys(PriorityClass, math.inf),
             adaptive=False,
@@ -173,6 +188,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         ticket = None
         for _ in range(count):
             self.number += 1
+            self.submitted[priority] += 1
             request = Request(
                 priority=priority, deadline=self.now + time_left, batch_key=key, caller=caller, payload=self.number
             )
@@ -180,7 +196,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                 self.model.expire(self.now)
             victim = self.model.displaceable(priority) if self.model.is_full(priority) else None
             if self.model.is_full(priority) and victim is None:
-                self.model.refused += 1
+                self.model.refused[priority] += 1
                 with pytest.raises(QueueFullError):
                     self.core.submit(request, self.now)
                 continue
@@ -283,29 +299,27 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.delivered[ticket.sequence] = ticket.outcome
             if isinstance(ticket.outcome, Completion):
                 assert ticket.outcome.result == -ticket.request.payload
-        assert {number: type(outcome) for number, outcome in self.delivered.items()} == self.model.endings
+        endings = self.model.endings | self.model.shadow_endings
+        assert {number: type(outcome) for number, outcome in self.delivered.items()} == endings
 
     @invariant()
     def conservation(self) -> None:
-        """Law of conservation: submitted = ended + waiting + in flight, each counted under its own name."""
+        """Law of conservation: submitted = ended + waiting + in flight, by name; shadows are counted apart."""
         found = self.core.statistics(self.now)
-        kinds = list(self.model.endings.values())
-        ended = (
-            (found.completed, Completion),
-            (found.failed, InferenceFailedError),
-            (found.expired_in_queue, ExpiredInQueueError),
-            (found.expired_in_execution, ExpiredInExecutionError),
-            (found.cancelled, RequestCancelledError),
-            (found.closed, SchedulerClosedError),
-            (found.displaced, DisplacedError),
-        )
-        for count, kind in ended:
-            assert count == kinds.count(kind)
-        assert found.refused_queue_full == self.model.refused
+        awaited = {name: getattr(found, name) for name in ("submitted", "refused_queue_full", *ENDINGS)}
+        shadows = found.shadow_outcomes or dict.fromkeys(awaited, 0)
+        assert bool(found.shadow_outcomes) == bool(self.submitted[SHADOW])
+        for counts, endings in ((awaited, self.model.endings), (shadows, self.model.shadow_endings)):
+            kinds = list(endings.values())
+            for name, kind in ENDINGS.items():
+                assert counts[name] == kinds.count(kind)
+        assert shadows["submitted"] == self.submitted[SHADOW]
+        assert shadows["refused_queue_full"] == self.model.refused[SHADOW]
+        assert awaited["submitted"] + shadows["submitted"] == self.number
+        assert awaited["refused_queue_full"] + shadows["refused_queue_full"] == sum(self.model.refused.values())
         assert found.batches == self.chosen
-        waiting = sum(found.queue_size.values())
-        assert found.submitted == self.number
-        assert found.submitted == sum(n for n, _ in ended) + self.model.refused + waiting + found.in_flight
+        ended = sum(awaited[name] + shadows[name] for name in ("refused_queue_full", *ENDINGS))
+        assert self.number == ended + sum(found.queue_size.values()) + found.in_flight
 
     @invariant()
     def depth_and_age(self) -> None:
@@ -313,7 +327,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         found = self.core.statistics(self.now)
         for priority in PriorityClass:
             waiting = self.model.queued(priority)
-            assert found.queue_size[priority] == len(waiting) <= CLASS_LIMIT
+            assert found.queue_size[priority] == len(waiting) <= LIMITS[priority]
             oldest = min((entry.ticket.enqueued_at for entry in waiting), default=self.now)
             assert found.oldest_age[priority] == self.now - oldest
         assert self.core.queued <= TOTAL_LIMIT

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from batching import PriorityClass, Request, Scheduler, SchedulerConfig, Ticket
 
 RT, STD, BG = PriorityClass.REAL_TIME, PriorityClass.STANDARD, PriorityClass.BACKGROUND
+SHADOW = PriorityClass.SHADOW
 
 
 @settings(max_examples=40, deadline=None)
@@ -19,6 +20,7 @@ RT, STD, BG = PriorityClass.REAL_TIME, PriorityClass.STANDARD, PriorityClass.BAC
         st.tuples(st.sampled_from([STD, BG]), st.sampled_from("xy"), st.integers(0, 6)), min_size=1, max_size=12
     ),
     flood=st.lists(st.tuples(st.integers(0, 9), st.sampled_from("xy")), min_size=1, max_size=8),
+    shadows=st.integers(0, 3),
 )
 def test_promoted_is_chosen_within_the_bound(
     share: float,
@@ -26,8 +28,12 @@ def test_promoted_is_chosen_within_the_bound(
     size: int,
     arrivals: list[tuple[PriorityClass, str, int]],
     flood: list[tuple[int, str]],
+    shadows: int,
 ) -> None:
-    """Law 5: under a flood of urgent work of any key, promoted requests wait at most as ``promotion`` says."""
+    """Law 5: under a flood of urgent work of any key, promoted requests wait at most as ``promotion`` says.
+
+    Shadows, which the law exempts, change nothing of that: they starve for as long as anything else waits.
+    """
     length, patience = 1.0, 3.0
     config = SchedulerConfig(
         max_batch_size=size,
@@ -47,6 +53,7 @@ def test_promoted_is_chosen_within_the_bound(
     bound = room * math.ceil(1 / share)
     patient: list[Ticket[int, int]] = []
     promoted_at: dict[Ticket[int, int], int] = {}
+    copies: list[Ticket[int, int]] = []
     batches = 0
     pending = [(at, priority, key) for priority, key, at in arrivals]
     while pending or any(t.chosen_at == t.enqueued_at and t.outcome is None for t in patient):
@@ -57,6 +64,8 @@ def test_promoted_is_chosen_within_the_bound(
         for _ in range(max(urgent, size - core.queued, 1)):
             if core.queued < 50:
                 submit(RT, key, "flood")
+        if core.statistics(now).queue_size[SHADOW] < 50:
+            copies.extend(submit(SHADOW, key, "shadow") for _ in range(shadows))
         before = core.statistics(now).promoted_waiting
         batch = core.choose(now)
         assert batch is not None
@@ -73,6 +82,7 @@ def test_promoted_is_chosen_within_the_bound(
         now += length
         core.complete(batch, batch.payloads, now)
         core.take_ended()
+    assert not any(ticket.promoted or ticket.outcome for ticket in copies)
 
 
 @settings(max_examples=40, deadline=None)
@@ -81,7 +91,7 @@ def test_promoted_take_no_more_than_their_share(share: float, size: int, waiting
     """Law 5: while urgent work waits, the promoted get their share of the places: not less, and not more."""
     config = SchedulerConfig(
         max_batch_size=size,
-        max_wait=dict.fromkeys(PriorityClass, 0.5) | {RT: math.inf},
+        max_wait={RT: math.inf, STD: 0.5, BG: 0.5},
         promotion_share=share,
         max_promoted=64,
         adaptive=False,

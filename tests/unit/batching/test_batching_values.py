@@ -80,6 +80,8 @@ def test_exports_are_a_tuple_of_existing_names() -> None:
         ({"max_wait": {PriorityClass.REAL_TIME: 1.0}}, "max_wait lacks STANDARD"),
         ({"max_wait": dict.fromkeys(PriorityClass, 0.0)}, r"max_wait\[REAL_TIME\]"),
         ({"max_wait": dict.fromkeys(PriorityClass, math.nan)}, r"max_wait\[REAL_TIME\]"),
+        ({"max_wait": dict.fromkeys(PriorityClass, 1.0)}, r"max_wait\[SHADOW\]"),
+        ({"max_queue_size": dict.fromkeys(PriorityClass, 5) | {PriorityClass.SHADOW: 0}}, r"max_queue_size\[SHADOW\]"),
         ({"promotion_share": 0.0}, "promotion_share"),
         ({"promotion_share": 1.0}, "promotion_share"),
         ({"max_promoted": 0}, "max_promoted"),
@@ -104,6 +106,15 @@ def test_settings_do_not_change_behind_their_back() -> None:
     sizes[PriorityClass.REAL_TIME] = 0
     assert config.max_queue_size[PriorityClass.REAL_TIME] == 5
     assert pickle.loads(pickle.dumps(config)) == config
+
+
+def test_shadows_need_no_settings() -> None:
+    """What shadows may have is little, and there without being asked for: 256 places, and no promotion (law 5)."""
+    awaited = [priority for priority in PriorityClass if priority is not PriorityClass.SHADOW]
+    given = SchedulerConfig(max_queue_size=dict.fromkeys(awaited, 9), max_wait=dict.fromkeys(awaited, 1.0))
+    for config in (given, SchedulerConfig()):
+        assert config.max_queue_size[PriorityClass.SHADOW] == 256
+        assert config.max_wait[PriorityClass.SHADOW] == math.inf
 
 
 def test_deadline_that_is_no_number_is_refused() -> None:

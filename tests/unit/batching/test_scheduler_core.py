@@ -390,8 +390,8 @@ def test_statistics_tell_depth_and_age_by_class() -> None:
     chosen(scheduler, 3.0)
     before = scheduler.statistics(5.0)
     scheduler.close_queue(6.0)
-    assert before.queue_size == {RT: 0, STD: 0, BG: 2}
-    assert before.oldest_age == {RT: 0.0, STD: 0.0, BG: 4.0}
+    assert before.queue_size == {RT: 0, STD: 0, BG: 2, PriorityClass.SHADOW: 0}
+    assert before.oldest_age == {RT: 0.0, STD: 0.0, BG: 4.0, PriorityClass.SHADOW: 0.0}
     assert (before.in_flight, before.running_batches, before.batches, before.cancelled) == (1, 1, 1, 1)
 
 

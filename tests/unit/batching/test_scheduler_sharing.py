@@ -280,8 +280,8 @@ def test_snapshot_shows_costs_limits_and_goodput() -> None:
     found = core.statistics(3.0)
     assert found.batch_limit == {"m": 4}
     assert {size: cost.median for size, cost in found.costs["m"].items()} == {1: 1.0, 2: 2.0, 8: 8.0}
-    assert found.in_time == {RT: 1, STD: 1, BG: 0}
-    assert found.late == {RT: 0, STD: 0, BG: 1}
+    assert found.in_time == {RT: 1, STD: 1, BG: 0, PriorityClass.SHADOW: 0}
+    assert found.late == {RT: 0, STD: 0, BG: 1, PriorityClass.SHADOW: 0}
 
 
 def test_long_traffic_neither_leaks_nor_slows_down() -> None:

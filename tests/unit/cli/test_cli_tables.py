@@ -40,7 +40,7 @@ def test_stats_show_queues_and_outcomes(run: Run) -> None:
     """How busy it is, at a glance."""
     outcome = run("stats")
     assert outcome.code == 0
-    for shown in ("replica-1", "real_time", "5.00 ms", "QUEUE_FULL", "5,678", "batches 1,234", "up 90 s"):
+    for shown in ("replica-1", "real_time", "shadow", "5.00 ms", "QUEUE_FULL", "5,678", "batches 1,234", "up 90 s"):
         assert shown in outcome.out
     for shown in ("profile low_latency", "promoted 77"):
         assert shown in outcome.out
@@ -61,6 +61,25 @@ def test_stats_show_what_batches_cost(run: Run) -> None:
     shown = [" ".join(line.split()) for line in outcome.out.splitlines()]
     for row in ("1 1.25 ms 1.50 ms", "8 3.75 ms 4.50 ms", "32 11.00 ms 13.25 ms"):
         assert any(line.endswith(row) for line in shown)
+
+
+def test_stats_show_what_the_cache_saved(run: Run, service: FakeService) -> None:
+    """How much is kept, how often it was found, and that Redis is gone; nothing of Redis where there is none."""
+
+    def shown() -> list[str]:
+        return [" ".join(line.split()) for line in run("stats").out.splitlines()]
+
+    rows = ("kept 3,210", "kept, MB 5.2", "found 2,500", "found, of asked 25.00 %", "repeated requests 1,414")
+    for row in (*rows, "reused ids 15", "found in Redis 314", "Redis is down"):
+        assert any(row in line for line in shown()), row
+    told = run("stats", "--json").json[0]["cache"]
+    assert (told["entry_count"], told["size_bytes"], told["request_id_count"]) == (3210, 5_150_000, 13)
+    assert (told["shared"]["available"], told["shared"]["timeout_count"]) == (False, 3)
+    service.replicas[0].cache.shared.available = True
+    assert not any("is down" in line for line in shown())
+    service.replicas[0].cache.ClearField("shared")
+    assert not any("Redis" in line for line in shown())
+    assert run("stats", "--json").json[0]["cache"]["shared"] is None
 
 
 def test_stats_thin_out_many_batch_sizes(run: Run, service: FakeService) -> None:

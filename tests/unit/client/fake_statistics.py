@@ -29,6 +29,7 @@ def replica(name: str = "replica-1", *, sample_age: float = 0.0) -> model_servic
             ),
             of_class(priority=priority_pb2.PRIORITY_STANDARD, in_time_count=99_999, late_count=1),
             of_class(priority=priority_pb2.PRIORITY_BACKGROUND),
+            of_class(priority=priority_pb2.PRIORITY_SHADOW, queued_count=8),
         ],
         in_flight_count=4,
         batch_count=1234,
@@ -51,4 +52,24 @@ def replica(name: str = "replica-1", *, sample_age: float = 0.0) -> model_servic
         ],
         promoted_count=77,
         profile="low_latency",
+        cache=model_service_pb2.CacheStatistics(
+            entry_count=3210,
+            size_bytes=5_150_000,
+            hit_count=2500,
+            miss_count=7500,
+            expiration_count=11,
+            eviction_count=12,
+            shared=model_service_pb2.SharedCacheStatistics(
+                hit_count=314,
+                miss_count=21,
+                timeout_count=3,
+                skip_count=4,
+                failure_count=5,
+                write_count=6,
+                drop_count=7,
+            ),
+            request_ids=model_service_pb2.RequestIdStatistics(
+                entry_count=13, size_bytes=8000, replay_count=1414, reuse_count=15
+            ),
+        ),
     )

@@ -165,7 +165,7 @@ async def test_the_answering_replica_stays_first(ask: Ask, service: FakeService)
 async def test_the_miss_ratio_is_of_the_admitted(ask: Ask) -> None:
     """What was late counts against all that ended; where nothing ended there is no ratio."""
     (told,) = await ask("statistics")
-    assert [entry.miss_ratio for entry in told.classes] == [0.0025, 0.00001, None]
+    assert [entry.miss_ratio for entry in told.classes] == [0.0025, 0.00001, None, None]
 
 
 @pytest.mark.parametrize(("name", "state"), [("", "SERVING"), ("nobody", "SERVICE_UNKNOWN")])

@@ -54,6 +54,14 @@ def test_a_wrong_priority_is_refused_with_the_choices() -> None:
         builder().predict(WINDOW, None, "", {"priority": "urgent"})
 
 
+@pytest.mark.parametrize("written", ["shadow", "SHADOW", Priority.SHADOW, 4])
+def test_no_request_can_be_sent_as_a_shadow(written: Any) -> None:
+    """The class is the service's own: statistics name it, and whoever asks for it hears what there is."""
+    with pytest.raises(ValueError, match=r"no priority .* to send; there are: real_time, standard, background$"):
+        builder().predict(WINDOW, None, "", {"priority": written})
+    assert Priority.from_proto(4) is Priority.SHADOW
+
+
 def test_what_is_not_given_is_not_sent() -> None:
     """An empty call leaves every choice to the service."""
     call = builder().predict(None, "EURUSD", "", {})

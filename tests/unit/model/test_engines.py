@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from model.dataset import load_windows
-from model.engine import Engine, EngineInfo, create_engine, time_warm_up
+from model.engine import Engine, EngineInfo, Precision, StorableEngine, create_engine, restore_engine, time_warm_up
+from model.engine_plan import ConcreteKind, EngineChoice, EnginePlan, plan_engines
 from model.errors import EngineError, WindowError
 from model.model_config import ModelConfig, NetworkConfig, Normalisation
 from model.network import HybridNetwork
-from model.openvino_engine import OpenVINOEngine
 from model.outputs import OUTPUT_NAMES, ModelOutputs
 from model.parity import check_parity, eager_outputs
 from model.registry import LoadedModel
@@ -66,6 +67,11 @@ def loaded(network: HybridNetwork) -> LoadedModel:
     return LoadedModel(name="eurusd", version=1, sha256="0" * 64, config=config, network=network)
 
 
+def plan(kind: ConcreteKind, precision: Precision = "fp32") -> EnginePlan:
+    """One engine with one thread, built for no reason but the test."""
+    return EnginePlan(kind=kind, precision=precision, threads=1, reason="a test")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """One thread for torch: on a busy machine two spend their time waiting for each other."""
@@ -99,7 +105,7 @@ def tiny_network(windows: NDArray[np.float32]) -> HybridNetwork:
 @pytest.fixture(scope="module")
 def tiny_engine(tiny_network: HybridNetwork) -> TorchScriptEngine:
     """A right engine for tests to break."""
-    return TorchScriptEngine(tiny_network, threads=1)
+    return TorchScriptEngine.from_network(tiny_network, plan("torchscript"))
 
 
 @pytest.fixture(scope="module", params=["torchscript-fp32", "openvino-fp32", "openvino-bf16"])
@@ -200,7 +206,7 @@ def test_wrong_windows_are_refused(tiny_engine: TorchScriptEngine, wrong: NDArra
 
 def test_openvino_refuses_wrong_windows_too(tiny_network: HybridNetwork, windows: NDArray[np.float32]) -> None:
     """OpenVINO is given nothing but what it can share; info says what was built and why."""
-    engine = OpenVINOEngine(tiny_network, precision="fp32", threads=1, reason="asked for")
+    engine = create_engine(loaded(tiny_network), "openvino", "fp32", threads=1)
     with pytest.raises(WindowError):
         engine.run(windows[:2, :, ::2])
     reason = "asked for; fp32: asked for"
@@ -233,6 +239,70 @@ def test_impossible_engines_are_refused(tiny_network: HybridNetwork, arguments: 
     """An engine nobody has is an EngineError when it is asked for, not a surprise when it runs."""
     with pytest.raises(EngineError):
         create_engine(loaded(tiny_network), **arguments)
+
+
+def test_auto_falls_back_to_fp32_and_no_other_choice_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only who leaves the precision open gets another than the first; each says why it is what it is."""
+    monkeypatch.setattr("model.openvino_engine.has_bf16", lambda: True)
+    first, second = plan_engines(EngineChoice("openvino", "auto", 2))
+    assert (first.precision, second.precision) == ("bf16", "fp32")
+    assert "not close enough" in second.reason
+    assert {first.threads, second.threads} == {2}
+    for choice in (EngineChoice("openvino", "bf16"), EngineChoice("openvino", "fp32"), EngineChoice("torchscript")):
+        assert len(plan_engines(choice)) == 1
+
+
+def test_a_cpu_without_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Auto is fp32 there and says so; asking for bf16 is refused."""
+    monkeypatch.setattr("model.openvino_engine.has_bf16", lambda: False)
+    (only,) = plan_engines(EngineChoice())
+    assert only.precision == "fp32"
+    assert "no bf16" in only.reason
+    with pytest.raises(EngineError, match="no bf16"):
+        plan_engines(EngineChoice("auto", "bf16"))
+
+
+@pytest.mark.parametrize("kind", ["torchscript", "openvino"])
+def test_an_engine_made_of_its_files_is_the_same(
+    tiny_network: HybridNetwork, windows: NDArray[np.float32], kind: ConcreteKind
+) -> None:
+    """It answers with the same bits, after the bytes that it was made of are gone and their memory is used again."""
+    built = create_engine(loaded(tiny_network), kind, "fp32", threads=1)
+    assert isinstance(built, StorableEngine)
+    files = {name: bytes(bytearray(content)) for name, content in built.to_files().items()}
+    size = max(map(len, files.values()))
+    restored = restore_engine(plan(kind), (50, 60), files)
+    files.clear()
+    junk = [np.full(size, 4, np.uint8) for _ in range(4)]
+    for count in (1, 7, 4, 64):
+        assert same_bits(restored.run(windows[:count]), built.run(windows[:count]))
+    assert len(junk) == 4
+    assert restored.info.reason == "a test"
+
+
+@pytest.mark.parametrize("kind", ["torchscript", "openvino"])
+@pytest.mark.parametrize("content", [None, b"", b"no engine at all" * 100], ids=["missing", "empty", "other"])
+def test_an_engine_is_not_made_of_anything_else(kind: ConcreteKind, content: bytes | None) -> None:
+    """Files that hold no engine are an EngineError, for somebody to make it again."""
+    name = {"torchscript": "network.pt", "openvino": "compiled.blob"}[kind]
+    with pytest.raises(EngineError):
+        restore_engine(plan(kind), (50, 60), {} if content is None else {name: content})
+
+
+def test_the_eager_engine_is_not_made_of_files() -> None:
+    """It is the network itself."""
+    with pytest.raises(EngineError, match="not kept"):
+        restore_engine(plan("eager"), (50, 60), {})
+
+
+def test_openvino_computes_in_the_thread_that_calls(tiny_network: HybridNetwork, windows: NDArray[np.float32]) -> None:
+    """So its priority and its CPUs are the caller's to choose: the CPU time that passes is this thread's."""
+    engine = create_engine(loaded(tiny_network), "openvino", "fp32", threads=1)
+    engine.warm_up((64,))
+    in_thread, in_process = time.thread_time(), time.process_time()
+    for _ in range(20):
+        engine.run(windows[:64])
+    assert time.thread_time() - in_thread > 0.5 * (time.process_time() - in_process)
 
 
 def test_openvino_calls_nobody() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from model.errors import ConfigError
-from model.model_config import ModelConfig, NetworkConfig, Normalisation
+from model.model_config import FeatureRange, ModelConfig, NetworkConfig, Normalisation
 
 CONFIG = ModelConfig(
     network=NetworkConfig(),
@@ -17,8 +17,10 @@ CONFIG = ModelConfig(
     feature_normalisation=Normalisation(mean=(0.1,) * 50, standard_deviation=(0.3,) * 50, clip=8),
     target_normalisation=Normalisation(mean=(1e-5, 2e-3), standard_deviation=(1e-3, 1e-3)),
     class_thresholds=(-1e-4, 1e-4),
+    feature_range=FeatureRange(lower=(0.0,) * 50, upper=(1.0,) * 50),
     training={"accuracy": 0.35, "baseline": {"accuracy": 0.34}},
     sha256="0" * 64,
+    golden_sha256="1" * 64,
 )
 
 
@@ -66,6 +68,15 @@ def test_round_trip() -> None:
         ("feature_normalisation.standard_deviation[0]", [0.0] * 50),
         ("target_normalisation.mean", [0.0]),
         ("target_normalisation.mean[1]", [0.0, float("nan")]),
+        ("target_normalisation.mean[0]", [10**400, 0.0]),
+        ("network.lstm_layers", 65),
+        ("network.kernel_sizes", [3] * 33),
+        ("golden_sha256", "abc"),
+        ("feature_range", []),
+        ("feature_range.lower", [0.0] * 49),
+        ("feature_range.upper", [1.0] * 49),
+        ("feature_range.upper[7]", [1.0] * 7 + [-1.0] + [1.0] * 42),
+        ("feature_range.lower[0]", ["0"] + [0.0] * 49),
     ],
 )
 def test_wrong_value_is_refused_by_name(path: str, value: Any) -> None:
@@ -79,9 +90,22 @@ def test_wrong_value_is_refused_by_name(path: str, value: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         ModelConfig.from_json(json.dumps(values))
     field = caught.value.field
-    # Two normalisation columns of unequal length may be laid at either's door.
-    assert field == path or (path.endswith(".mean") and field == path.replace("mean", "standard_deviation"))
+    # Two columns of unequal length may be laid at either's door.
+    others = (path.replace("mean", "standard_deviation"), path.replace("lower", "upper"))
+    assert field == path or field in others
     assert field in str(caught.value)
+
+
+@pytest.mark.parametrize("absent", [None, "left out"])
+def test_what_older_files_lack_may_be_absent(absent: str | None) -> None:
+    """Without a range and golden windows, or with null for the range, a file is read; such a config writes neither."""
+    values = json.loads(CONFIG.to_json())
+    del values["golden_sha256"], values["feature_range"]
+    if absent is None:
+        values["feature_range"] = None
+    config = ModelConfig.from_json(json.dumps(values))
+    assert config == dataclasses.replace(CONFIG, feature_range=None, golden_sha256="")
+    assert not {"feature_range", "golden_sha256"} & set(json.loads(config.to_json()))
 
 
 @pytest.mark.parametrize("path", ["network", "class_thresholds", "target_normalisation.mean"])

@@ -1,39 +1,17 @@
 """Laws of the registry: a version is whole or refused, with the file, the reason and the remedy."""
 
 import hashlib
-import io
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from model.errors import ModelLoadError, ModelNameError, ModelNotFoundError
-from model.model_config import ModelConfig, NetworkConfig, Normalisation
 from model.network import HybridNetwork
 from model.registry import Registry
-
-TINY = NetworkConfig(
-    cnn_filters=4, attention_heads=2, projection=8, lstm_hidden=8, fusion=16, head_hidden=8, ensemble_hidden=4
-)
-CONFIG = ModelConfig(
-    network=TINY,
-    feature_schema="bars50/1",
-    bar_interval_seconds=3600,
-    prediction_horizon=6,
-    feature_normalisation=Normalisation(mean=(0.1,) * 50, standard_deviation=(0.3,) * 50, clip=8),
-    target_normalisation=Normalisation(mean=(1e-5, 2e-3), standard_deviation=(1e-3, 1e-3)),
-    class_thresholds=(-1e-4, 1e-4),
-)
-
-
-def build() -> HybridNetwork:
-    """A network that carries the config's normalisation."""
-    network = HybridNetwork(TINY)
-    network.set_normalisation(CONFIG.feature_normalisation, CONFIG.target_normalisation)
-    return network
+from tests.support.tiny_model import CONFIG, TINY, Trap, build, edit_config, folder, replace_weights, saved_bytes
 
 
 @pytest.fixture(scope="module")
@@ -48,43 +26,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def registry(saved: Path, tmp_path: Path) -> Registry:
     """A registry of this test's own with version 1 of `eurusd`."""
     return Registry(shutil.copytree(saved, tmp_path / "registry"))
-
-
-def folder(registry: Registry, version: int = 1) -> Path:
-    """The folder of a version of `eurusd`."""
-    return registry.path / "eurusd" / str(version)
-
-
-def replace_weights(registry: Registry, content: bytes) -> Path:
-    """Put `content` in version 1's place and make its config vouch for it, as one with write access could."""
-    path = folder(registry) / "model.pth"
-    path.write_bytes(content)
-    edit_config(registry, sha256=hashlib.sha256(content).hexdigest())
-    return path
-
-
-def edit_config(registry: Registry, **values: Any) -> Path:
-    """Overwrite fields of version 1's config."""
-    path = folder(registry) / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
-    return path
-
-
-def saved_bytes(value: object) -> bytes:
-    """What `torch.save` makes of `value`."""
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    return buffer.getvalue()
-
-
-class Trap:
-    """Leaves a file behind when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, tuple[Path]]:
-        return Path.touch, (self.path,)
 
 
 def test_what_was_saved_is_loaded(registry: Registry) -> None:
@@ -275,15 +216,6 @@ def test_a_save_that_fails_leaves_nothing(registry: Registry, monkeypatch: pytes
     with pytest.raises(OSError, match="No space"):
         registry.save("eurusd", build(), CONFIG)
     assert [entry.name for entry in (registry.path / "eurusd").iterdir()] == ["1"]
-
-
-def test_literal_latest_is_refused(registry: Registry) -> None:
-    """A `latest/` folder makes latest ambiguous and is refused with the remedy; pinned versions still load."""
-    (registry.path / "eurusd" / "latest").mkdir()
-    with pytest.raises(ModelLoadError, match="rename") as caught:
-        registry.load("eurusd")
-    assert caught.value.path == registry.path / "eurusd" / "latest"
-    assert registry.load("eurusd", 1).version == 1
 
 
 @pytest.mark.parametrize("place", ["btcusd.pth", "btcusd/model.pth"])

@@ -108,6 +108,36 @@ def test_everything_fitted_comes_from_the_training_split(bars: list[Bar], traine
     np.testing.assert_allclose(config.feature_normalisation.mean, data.rows[:-4].mean(axis=0), rtol=1e-4, atol=1e-6)
 
 
+def test_the_feature_range_is_the_training_splits(bars: list[Bar], trained: TrainedModel) -> None:
+    """Every training window lies in it and touches each bound; bars after the training split do not widen it."""
+    split = chronological_split(len(bars), horizon=4, embargo=64)
+    data = Dataset.from_bars(bars, horizon=4, bar_interval=3600.0)
+    windows = data.windows(split.train.anchors(4))
+    bounds = trained.config.feature_range
+    assert bounds is not None
+    np.testing.assert_array_equal(np.array(bounds.lower, np.float32), windows.min(axis=(0, 2)))
+    np.testing.assert_array_equal(np.array(bounds.upper, np.float32), windows.max(axis=(0, 2)))
+    beyond = data.windows(split.test.anchors(4))
+    assert (beyond.max(axis=(0, 2)) > np.array(bounds.upper, np.float32)).any()
+
+
+def test_golden_windows_are_of_the_test_split(bars: list[Bar], trained: TrainedModel) -> None:
+    """256 different ones, spread over the whole of it, that neither training nor calibration saw; else none."""
+    assert trained.golden is None  # 53 samples are in this test split
+    longer = read_bars(DATA, limit=2700)
+    model = train_model(longer, dataclasses.replace(SETTINGS, max_epochs=1, time_budget=1e-9))
+    split = chronological_split(len(longer), horizon=4, embargo=64)
+    windows = Dataset.from_bars(longer, horizon=4, bar_interval=3600.0).windows(split.test.anchors(4))
+    golden = model.golden
+    assert golden is not None
+    assert golden.shape == (256, 50, 60)
+    of_test = {window.tobytes() for window in windows}
+    given = [window.tobytes() for window in golden]
+    assert len(set(given)) == 256
+    assert set(given) <= of_test
+    assert (given[0], given[-1]) == (windows[0].tobytes(), windows[-1].tobytes())
+
+
 def test_the_report_says_what_the_issue_asks(trained: TrainedModel) -> None:
     """Figures for both splits beside baselines, all finite; intervals cover 68 % of the validation split."""
     config, report = trained.config, trained.config.training
@@ -155,8 +185,12 @@ def test_a_time_budget_ends_a_run_with_a_usable_model(bars: list[Bar]) -> None:
 def test_a_trained_model_survives_the_registry(tmp_path: Path, trained: TrainedModel) -> None:
     """What was saved loads with the same bits in every tensor and answers as it did before."""
     registry = Registry(tmp_path)
-    version = registry.save("tiny", trained.network, trained.config)
+    golden = load_windows(DATA, 256)
+    version = registry.save("tiny", trained.network, trained.config, golden)
     loaded = registry.load("tiny", version)
+    assert loaded.golden is not None
+    assert np.array_equal(loaded.golden, golden)
+    assert loaded.config.feature_range == trained.config.feature_range
     stored = {name: tensor.numpy().tobytes() for name, tensor in loaded.network.state_dict().items()}
     assert stored == weights(trained)
     windows = torch.from_numpy(load_windows(DATA, 8))

@@ -1,18 +1,20 @@
 """Laws of answers on the wire: nothing rounded that matters, nothing told that was not asked for."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from batching import Completion, PriorityClass
 from model.outputs import OutputRow
-from server.encode import write_gap, write_prediction, write_progress, write_span, write_time
+from server.encode import write_gap, write_prediction, write_progress, write_replay, write_span, write_time
 from server.predictor import Answer, InputOrigin, PredictionTask, Work
 from server.tick_session import Gap, Progress
 from tests.support.fakes import FakeEngine, served_model
 from tests.support.registry import real_windows
 from tickserve.v1.prediction_pb2 import Prediction, PredictOptions
-from tickserve.v1.priority_pb2 import PRIORITY_STANDARD
+from tickserve.v1.priority_pb2 import PRIORITY_REAL_TIME, PRIORITY_STANDARD
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 MODEL_WINDOW = np.zeros((50, 60), np.float32)
@@ -163,3 +165,31 @@ def test_acknowledgements_and_gaps_carry_their_numbers() -> None:
     assert progress.duplicate
     gap = write_gap(Gap(symbol="A", sequence=9, first_missing=6, last_missing=8))
     assert (gap.sequence, gap.first_missing_sequence, gap.last_missing_sequence) == (9, 6, 8)
+
+
+def test_a_cached_answer_says_so() -> None:
+    """And one that was computed does not."""
+    assert not write_prediction(answer(), PredictOptions()).execution.cached
+    assert write_prediction(dataclasses.replace(answer(), cached=True), PredictOptions()).execution.cached
+
+
+def test_what_is_given_again_is_the_same_answer_of_another_call() -> None:
+    """Its numbers, model and input are the first one's; its times, class and trace are the second's."""
+    first = write_prediction(answer(), PredictOptions(return_features=True))
+    again = write_replay(
+        first.SerializeToString(),
+        received_at=100.0,
+        now=100.25,
+        deadline=101.0,
+        priority=PriorityClass.REAL_TIME,
+        trace_id="",
+    )
+    execution = Prediction.FromString(again.SerializeToString()).execution
+    for prediction in (first, again):
+        prediction.ClearField("execution")
+    assert again == first
+    assert (execution.total_duration.ToMilliseconds(), execution.deadline_slack.ToMilliseconds()) == (250, 750)
+    assert (execution.queue_duration.ToNanoseconds(), execution.inference_duration.ToNanoseconds()) == (0, 0)
+    assert execution.HasField("queue_duration")
+    assert (execution.batch_size, execution.effective_priority) == (0, PRIORITY_REAL_TIME)
+    assert (execution.replica_id, execution.cached, execution.trace_id) == ("replica", True, "")

@@ -7,8 +7,9 @@ from server.scheduler_settings import ClassTimeouts
 from server.settings import Settings
 
 STATIC_FIELDS = {
-    "host", "grpc_port", "http_port", "reflection", "registry", "default_model", "engine", "precision", "compile",
-    "engine_threads", "replicas", "replica_cpus", "transport_max_message_bytes", "max_streams_per_connection",
+    "host", "grpc_port", "http_port", "reflection", "access_log", "registry", "model_path", "default_model", "engine",
+    "precision", "compile", "engine_threads", "replicas", "replica_cpus", "transport_max_message_bytes",
+    "max_streams_per_connection",
 }  # fmt: skip
 
 

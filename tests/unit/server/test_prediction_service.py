@@ -2,23 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import cast
 
 import pytest
 
 from batching import ExpiredInQueueError
 from server.call import Call
 from server.live_settings import LiveSettings
-from server.model_pool import ModelPool
 from server.prediction_service import PredictionService
-from server.predictor import Answer, PredictionTask, Predictor
+from server.predictor import Answer, PredictionTask
 from server.scheduler_settings import ClassTimeouts
 from server.settings import Settings
 from server.window_store import WindowStore
 from tests.support import messages as m
-from tests.support.fakes import served_model, settle
+from tests.support.fakes import settle
 from tests.support.raw_client import read_status
 from tests.support.registry import real_windows
+from tests.support.routed import routed
 from tickserve.v1.prediction_service_pb2 import StreamPredictRequest, StreamPredictResponse
 
 LIMIT = 3
@@ -45,17 +44,6 @@ class FakePredictor:
     def expire(self, index: int) -> None:
         """Ends a task, in the way that needs no answer to be made."""
         self.ends[index].set_exception(ExpiredInQueueError(1.0))
-
-
-class FakePool:
-    """Has one model."""
-
-    def __init__(self) -> None:
-        self._model = served_model()
-
-    async def get(self, name: str, version: int) -> object:
-        """Always the same one."""
-        return self._model
 
 
 class Stream:
@@ -98,8 +86,7 @@ def service(predictor: FakePredictor) -> PredictionService:
     real_windows()
     timeouts = ClassTimeouts(real_time=1.0, standard=7.0, background=30.0)
     return PredictionService(
-        predictor=cast("Predictor", predictor),
-        pool=cast("ModelPool", FakePool()),
+        predictor=routed(predictor),
         windows=WindowStore(max_symbols=1),
         live=LiveSettings(
             Settings(default_timeouts=timeouts, max_timeout=300.0, reply_margin=0.0, max_in_flight_per_stream=LIMIT)

@@ -1,5 +1,6 @@
 """Laws of the predictor: one window in, one answer with its evidence out, and no neighbour's fault."""
 
+import asyncio
 import hashlib
 import math
 from collections.abc import AsyncIterator
@@ -8,8 +9,11 @@ import numpy as np
 import pytest
 
 from batching import Batcher, ExpiredInExecutionError, ExpiredInQueueError, InferenceFailedError, PriorityClass
-from model.outputs import ModelOutputs, OutputRow
+from model.outputs import OUTPUT_NAMES, ModelOutputs, OutputRow
+from server.known_results import KnownResults
+from server.live_settings import LiveSettings
 from server.predictor import InputOrigin, InvalidOutputError, PredictionTask, Predictor, Work, run_batch
+from server.settings import Settings
 from tests.support.fakes import POISON, FakeEngine, served_model
 from tests.support.registry import real_windows
 
@@ -38,7 +42,12 @@ async def predictor() -> AsyncIterator[Predictor]:
 
 
 def task(
-    engine: FakeEngine, *, first: float = 0.0, deadline: float = NOW + 5.0, received_at: float = NOW
+    engine: FakeEngine,
+    *,
+    first: float = 0.0,
+    deadline: float = NOW + 5.0,
+    received_at: float = NOW,
+    cacheable: bool = False,
 ) -> PredictionTask:
     """Returns a task for a window that begins with the given number."""
     window = np.zeros((50, 60), np.float32)
@@ -52,6 +61,7 @@ def task(
         caller="",
         trace_id="",
         shareable=False,
+        cacheable=cacheable,
     )
 
 
@@ -138,3 +148,83 @@ async def test_an_engines_failure_is_a_failed_inference(predictor: Predictor, en
         await predictor.predict(task(engine))
     engine.error = None
     await predictor.predict(task(engine))
+
+
+class Remembering:
+    """A predictor that keeps answers, with a clock of its own to move.
+
+    Attributes:
+        now: Monotonic seconds.
+        predictor: Under test.
+    """
+
+    def __init__(self, live: LiveSettings, batcher: Batcher[Work, OutputRow | None]) -> None:
+        self.now = NOW
+        self.known = KnownResults(live, connect=lambda _: pytest.fail("no Redis is set"), clock=lambda: NOW)
+        self.predictor = Predictor(batcher, replica_id="replica", known=self.known, clock=lambda: self.now)
+
+
+@pytest.fixture
+async def remembering() -> AsyncIterator[Remembering]:
+    """Its scheduler's clock stands still."""
+    live = await asyncio.to_thread(lambda: LiveSettings(Settings()))
+    batcher: Batcher[Work, OutputRow | None] = Batcher(run_batch, clock=lambda: NOW, heartbeat_interval=1000.0)
+    await batcher.start()
+    yield Remembering(live, batcher)
+    await batcher.close()
+
+
+async def test_a_known_answer_skips_the_queue(remembering: Remembering, engine: FakeEngine) -> None:
+    """It is the same answer, with this task's evidence and times, and says that it was cached."""
+    first = await remembering.predictor.predict(task(engine, first=3.0, cacheable=True))
+    asked = task(engine, first=3.0, cacheable=True, received_at=NOW - 1.0)
+    again = await remembering.predictor.predict(asked)
+    assert len(engine.batches) == 1
+    assert (first.cached, again.cached) == (False, True)
+    for name in OUTPUT_NAMES:
+        assert np.array_equal(getattr(first.row, name), getattr(again.row, name))
+    assert again.task is asked
+    assert (again.input_sha256, again.out_of_distribution) == (first.input_sha256, first.out_of_distribution)
+    assert (again.total_duration, again.deadline_slack) == (1.0, 5.0)
+    completion = again.completion
+    assert (completion.batch_size, completion.inference_duration, completion.queue_duration) == (0, 0.0, 0.0)
+    assert completion.chosen_at == asked.received_at
+
+
+async def test_a_known_answer_that_is_there_too_late_is_none(remembering: Remembering, engine: FakeEngine) -> None:
+    """A deadline that has passed is passed for everybody."""
+    await remembering.predictor.predict(task(engine, cacheable=True))
+    remembering.now = NOW + 5.0
+    with pytest.raises(ExpiredInQueueError):
+        await remembering.predictor.predict(task(engine, cacheable=True))
+
+
+async def test_an_answer_that_came_too_late_is_kept(remembering: Remembering, engine: FakeEngine) -> None:
+    """Whoever asks again need not wait again."""
+    remembering.now = NOW + 5.0
+    with pytest.raises(ExpiredInExecutionError):
+        await remembering.predictor.predict(task(engine, cacheable=True))
+    remembering.now = NOW
+    assert (await remembering.predictor.predict(task(engine, cacheable=True))).cached
+
+
+async def test_a_task_that_is_not_to_be_cached_leaves_no_trace(remembering: Remembering, engine: FakeEngine) -> None:
+    """It is computed though its answer is known, and its answer is not kept."""
+    await remembering.predictor.predict(task(engine, first=1.0, cacheable=True))
+    for first in (1.0, 2.0):
+        assert not (await remembering.predictor.predict(task(engine, first=first))).cached
+    assert not (await remembering.predictor.predict(task(engine, first=2.0, cacheable=True))).cached
+    assert remembering.known.statistics()[0].entries == 2
+
+
+async def test_failed_and_invalid_answers_are_not_kept(remembering: Remembering, engine: FakeEngine) -> None:
+    """Both are tried again."""
+    engine.error = RuntimeError("boom")
+    with pytest.raises(InferenceFailedError):
+        await remembering.predictor.predict(task(engine, cacheable=True))
+    engine.error = None
+    for _ in range(2):
+        with pytest.raises(InvalidOutputError):
+            await remembering.predictor.predict(task(engine, first=POISON, cacheable=True))
+    assert len(engine.batches) == 3
+    assert remembering.known.statistics()[0].entries == 0

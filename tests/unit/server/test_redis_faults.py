@@ -111,7 +111,7 @@ async def test_a_stall_longer_than_the_limits(new_store: NewStore, server: Redis
     fill(window, bars[:125])
     here.changed(window)
     await eventually(lambda: listener.durable_sequence("A") == 125)
-    server.pause()
+    server.freeze()
     try:
         fill(window, bars[125:127])
         here.changed(window)
@@ -123,7 +123,7 @@ async def test_a_stall_longer_than_the_limits(new_store: NewStore, server: Redis
         here.changed(window)
         assert await sequence_at(here) == 128
     finally:
-        server.resume()
+        server.thaw()
     await eventually(lambda: listener.durable_sequence("A") == 128)
     restored = new_store()
     [moved] = await restored.hold(["A"], CONFIG, listener=Listener())

@@ -11,18 +11,29 @@ from batching import Scheduler, SchedulerConfig
 from model.registry import Registry
 from server.call import Call
 from server.health import Health
+from server.known_results import SharedResultsStatistics
 from server.live_settings import LiveSettings
 from server.model_pool import ModelPool
-from server.model_service import ModelService, ReplicaSnapshot
+from server.model_service import ModelService
 from server.replica import Replica
+from server.replica_snapshot import CacheFigures, ReplicaSnapshot
+from server.request_ledger import LedgerStatistics
+from server.result_cache import ResultCacheStatistics
 from server.settings import Settings
 from server.statistics_board import Board, StatisticsBoard
-from tests.support.fakes import FakeEngine
+from tests.support.fakes import FakeEngine, use_engine
 from tests.support.registry import make_registry
 from tests.support.service import settings_for
 from tickserve.v1.model_service_pb2 import GetStatisticsResponse, ReplicaStatistics
 
 LIVE = LiveSettings(Settings())
+CACHE = CacheFigures(
+    results=ResultCacheStatistics(entries=1, size_bytes=2, hits=3, misses=4, expirations=5, evictions=6),
+    shared=SharedResultsStatistics(
+        available=True, hits=1, misses=2, timeouts=3, skipped=4, failures=5, writes=6, dropped=7
+    ),
+    request_ids=LedgerStatistics(entries=1, size_bytes=2, replays=3, reused=4),
+)
 CALL = Call(method="/m", received_at=0.0)
 
 
@@ -69,7 +80,13 @@ def service(replica_id: str, board: StatisticsBoard | None) -> ModelService:
     def snapshot() -> ReplicaSnapshot:
         statistics = Scheduler[object, object](SchedulerConfig()).statistics(0.0)
         return ReplicaSnapshot(
-            replica_id=replica_id, scheduler=statistics, uptime=9.0, open_streams=2, symbols=3, profile="legacy"
+            replica_id=replica_id,
+            scheduler=statistics,
+            uptime=9.0,
+            open_streams=2,
+            symbols=3,
+            profile="legacy",
+            cache=CACHE,
         )
 
     return ModelService(
@@ -123,6 +140,18 @@ async def test_what_a_board_holds_for_others_may_be_damaged(caplog: pytest.LogCa
     assert caplog.records
 
 
+async def test_what_is_remembered_is_told() -> None:
+    """Each figure under its own name."""
+    [told] = await statistics(service("a", None))
+    cache = told.cache
+    assert (cache.entry_count, cache.size_bytes, cache.hit_count, cache.miss_count) == (1, 2, 3, 4)
+    assert (cache.expiration_count, cache.eviction_count) == (5, 6)
+    shared, ids = cache.shared, cache.request_ids
+    assert (shared.available, shared.hit_count, shared.miss_count, shared.timeout_count) == (True, 1, 2, 3)
+    assert (shared.skip_count, shared.failure_count, shared.write_count, shared.drop_count) == (4, 5, 6, 7)
+    assert (ids.entry_count, ids.size_bytes, ids.replay_count, ids.reuse_count) == (1, 2, 3, 4)
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A registry with one version."""
@@ -133,12 +162,12 @@ async def test_a_replica_publishes_and_a_board_that_fails_does_not_stop_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It goes on trying, and is told of once the board is back; it stays in service all the while."""
-    monkeypatch.setattr("server.model_pool.create_engine", lambda *_, **__: FakeEngine())
     monkeypatch.setattr("server.replica._PUBLISH_INTERVAL", 0.0)
     caplog.set_level(logging.ERROR)
     board = LocalBoard()
     board.failing = True
-    replica = Replica(settings, replica_id="one", health=Health(), on_hang=lambda: None, board=board)
+    with use_engine(FakeEngine):
+        replica = Replica(settings, replica_id="one", health=Health(), on_hang=lambda: None, board=board)
     await replica.start()
     async with asyncio.timeout(30):
         for _ in range(3):

@@ -1,11 +1,12 @@
 """Laws of the settings: unknown or contradictory ones are refused by name, and the nearer source wins."""
 
+import math
 import os
 from pathlib import Path
 
 import pytest
 
-from batching import PriorityClass
+from batching import PriorityClass, SchedulerConfig
 from server.settings import Settings, SettingsError, load_settings
 
 
@@ -132,10 +133,15 @@ def test_every_problem_is_told_at_once() -> None:
 
 
 def test_what_the_scheduler_gets_is_what_was_set() -> None:
-    """One queue limit holds for each class."""
+    """One queue limit holds for each class, and another one for shadows, which never wait for their turn."""
     config = load_settings(scheduler={"max_batch_size": 5, "max_queue_size": 9}).scheduler.to_config()
     assert config.max_batch_size == 5
-    assert set(config.max_queue_size.values()) == {9}
+    sizes = dict(config.max_queue_size)
+    assert sizes.pop(PriorityClass.SHADOW) == SchedulerConfig().max_queue_size[PriorityClass.SHADOW] == 256
+    assert set(sizes.values()) == {9}
+    config = load_settings(scheduler={"max_shadow_queue_size": 7}).scheduler.to_config()
+    assert config.max_queue_size[PriorityClass.SHADOW] == 7
+    assert config.max_wait[PriorityClass.SHADOW] == math.inf
     assert load_settings().default_timeouts.by_class()[PriorityClass.BACKGROUND] == 30.0
 
 

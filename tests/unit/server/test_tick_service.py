@@ -2,24 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import cast
 
 import pytest
 
 from batching import ExpiredInQueueError
 from server.call import Call
 from server.live_settings import LiveSettings
-from server.model_pool import ModelPool
-from server.predictor import Answer, PredictionTask, Predictor
+from server.predictor import Answer, PredictionTask
 from server.scheduler_settings import ClassTimeouts
-from server.served_model import ServedModel
 from server.settings import Settings
 from server.tick_service import TickService
 from server.window_store import WindowStore
 from tests.support import messages as m
-from tests.support.fakes import served_model, settle
+from tests.support.fakes import settle
 from tests.support.raw_client import read_status
 from tests.support.registry import real_windows
+from tests.support.routed import routed
 from tickserve.v1.prediction_service_pb2 import StreamTicksRequest, StreamTicksResponse
 from tickserve.v1.tick_pb2 import FeatureRow
 
@@ -50,17 +48,6 @@ class FakePredictor:
         end: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.ends.append(end)
         return await end
-
-
-class FakePool:
-    """Has one model."""
-
-    def __init__(self, model: ServedModel) -> None:
-        self._model = model
-
-    async def get(self, name: str, version: int) -> ServedModel:
-        """Always the same one."""
-        return self._model
 
 
 class Stream:
@@ -133,8 +120,7 @@ def windows() -> WindowStore:
 def service(settings: Settings, predictor: FakePredictor, windows: WindowStore) -> TickService:
     """The service around them."""
     return TickService(
-        predictor=cast("Predictor", predictor),
-        pool=cast("ModelPool", FakePool(served_model())),
+        predictor=routed(predictor),
         windows=windows,
         live=LiveSettings(settings),
     )
@@ -162,6 +148,19 @@ async def test_answers_of_one_symbol_come_in_order(service: TickService, predict
     told = [(r.error.symbol, r.error.sequence) for r in stream.responses[before:]]
     assert told == [("B", 60), ("A", 60), ("A", 61)]
     await stream.half_close()
+    await stream.task
+
+
+async def test_answers_to_ticks_are_not_cached(service: TickService, predictor: FakePredictor) -> None:
+    """A stream's windows never come again: keeping them would push out what does. They share executions, though."""
+    stream = Stream(service)
+    await stream.send(m.opening("A"))
+    for message in [*filled("A"), row("A", 60)]:
+        await stream.send(message)
+    [task] = predictor.tasks
+    assert (task.cacheable, task.shareable) == (False, True)
+    await stream.half_close()
+    fail(predictor, 0)
     await stream.task
 
 

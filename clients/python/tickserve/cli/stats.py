@@ -12,9 +12,11 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from tickserve.caches import CacheStatistics
 from tickserve.catalog import BatchCost, ClassStatistics, ModelCost, ReplicaStatistics
 from tickserve.cli.options import DEFAULT_TARGET, Json, Target, Timeout
 from tickserve.cli.output import milliseconds, print_json, reported, span, table
+from tickserve.cli.route_table import route_table
 from tickserve.client import Client
 
 __all__ = ("stats",)
@@ -94,8 +96,9 @@ def _replica(replica: ReplicaStatistics, *, answering: bool) -> RenderableType:
         Columns([Text(fact, style="dim") for fact in facts], padding=(0, 3)),
         Text(f"models {', '.join(map(str, replica.models)) or '-'}", style="dim"),
         _classes(replica.classes),
+        *map(route_table, replica.routes),
         # Beside each other as far as they fit, so that `--watch` shows as much as it can of them.
-        Columns([_outcomes(replica), *map(_costs, replica.costs)], padding=(0, 1)),
+        Columns([_outcomes(replica), _cache(replica.cache), *map(_costs, replica.costs)], padding=(0, 1)),
     ]
     return Group(*parts)
 
@@ -118,6 +121,21 @@ def _outcomes(replica: ReplicaStatistics) -> RenderableType:
     rows = table("Outcome", ">Requests", title="outcomes")
     for outcome, count in replica.outcome_counts.items():
         rows.add_row(Text(outcome), f"{count:,}")
+    return rows
+
+
+def _cache(cache: CacheStatistics) -> RenderableType:
+    rows = table("Cache", ">Answers", title="answers given again")
+    rows.add_row("kept", f"{cache.entry_count:,}")
+    rows.add_row("kept, MB", f"{cache.size_bytes / 1e6:,.1f}")
+    rows.add_row("found", f"{cache.hit_count:,}")
+    rows.add_row("found, of asked", _percentage(cache.hit_ratio))
+    if cache.shared is not None:
+        rows.add_row("found in Redis", f"{cache.shared.hit_count:,}")
+        if not cache.shared.available:
+            rows.add_row(Text("Redis", style="yellow"), Text("is down", style="yellow"))
+    rows.add_row("repeated requests", f"{cache.replay_count:,}")
+    rows.add_row("reused ids", f"{cache.reuse_count:,}")
     return rows
 
 

@@ -54,6 +54,98 @@ MODEL_STATE_FAILED: ModelState.ValueType  # 4
 """It could not be loaded; the server's log says why."""
 Global___ModelState: _TypeAlias = ModelState  # noqa: Y015
 
+class _ArmRole:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ArmRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ArmRole.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ARM_ROLE_UNSPECIFIED: _ArmRole.ValueType  # 0
+    """Stands for an arm that this client does not know."""
+    ARM_ROLE_STABLE: _ArmRole.ValueType  # 1
+    """It answers, unless the candidate does."""
+    ARM_ROLE_CANDIDATE: _ArmRole.ValueType  # 2
+    """It answers its part of the routing keys."""
+    ARM_ROLE_SHADOW: _ArmRole.ValueType  # 3
+    """It computes what others answer, to be compared."""
+
+class ArmRole(_ArmRole, metaclass=_ArmRoleEnumTypeWrapper):
+    """Names an arm of a route."""
+
+ARM_ROLE_UNSPECIFIED: ArmRole.ValueType  # 0
+"""Stands for an arm that this client does not know."""
+ARM_ROLE_STABLE: ArmRole.ValueType  # 1
+"""It answers, unless the candidate does."""
+ARM_ROLE_CANDIDATE: ArmRole.ValueType  # 2
+"""It answers its part of the routing keys."""
+ARM_ROLE_SHADOW: ArmRole.ValueType  # 3
+"""It computes what others answer, to be compared."""
+Global___ArmRole: _TypeAlias = ArmRole  # noqa: Y015
+
+class _ArmState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ArmStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ArmState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ARM_STATE_UNSPECIFIED: _ArmState.ValueType  # 0
+    """Stands for a state that this client does not know."""
+    ARM_STATE_LIVE: _ArmState.ValueType  # 1
+    """It does."""
+    ARM_STATE_UNLOADED: _ArmState.ValueType  # 2
+    """It is not loaded: it is being loaded, or could not be; the state of its version says which."""
+    ARM_STATE_UNFIT: _ArmState.ValueType  # 3
+    """It reads or tells something else than stable."""
+    ARM_STATE_ROLLED_BACK: _ArmState.ValueType  # 4
+    """It was rolled back."""
+    ARM_STATE_REDUNDANT: _ArmState.ValueType  # 5
+    """It is the same version as stable."""
+
+class ArmState(_ArmState, metaclass=_ArmStateEnumTypeWrapper):
+    """Tells whether an arm takes what is routed to it. While it does not, stable answers."""
+
+ARM_STATE_UNSPECIFIED: ArmState.ValueType  # 0
+"""Stands for a state that this client does not know."""
+ARM_STATE_LIVE: ArmState.ValueType  # 1
+"""It does."""
+ARM_STATE_UNLOADED: ArmState.ValueType  # 2
+"""It is not loaded: it is being loaded, or could not be; the state of its version says which."""
+ARM_STATE_UNFIT: ArmState.ValueType  # 3
+"""It reads or tells something else than stable."""
+ARM_STATE_ROLLED_BACK: ArmState.ValueType  # 4
+"""It was rolled back."""
+ARM_STATE_REDUNDANT: ArmState.ValueType  # 5
+"""It is the same version as stable."""
+Global___ArmState: _TypeAlias = ArmState  # noqa: Y015
+
+class _RollbackCause:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RollbackCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RollbackCause.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROLLBACK_CAUSE_UNSPECIFIED: _RollbackCause.ValueType  # 0
+    """Stands for a cause that this client does not know."""
+    ROLLBACK_CAUSE_ERRORS: _RollbackCause.ValueType  # 1
+    """It failed too often."""
+    ROLLBACK_CAUSE_LATENESS: _RollbackCause.ValueType  # 2
+    """It was late too often."""
+    ROLLBACK_CAUSE_DISAGREEMENT: _RollbackCause.ValueType  # 3
+    """It named another class than stable too often."""
+
+class RollbackCause(_RollbackCause, metaclass=_RollbackCauseEnumTypeWrapper):
+    """Tells what a candidate was rolled back for."""
+
+ROLLBACK_CAUSE_UNSPECIFIED: RollbackCause.ValueType  # 0
+"""Stands for a cause that this client does not know."""
+ROLLBACK_CAUSE_ERRORS: RollbackCause.ValueType  # 1
+"""It failed too often."""
+ROLLBACK_CAUSE_LATENESS: RollbackCause.ValueType  # 2
+"""It was late too often."""
+ROLLBACK_CAUSE_DISAGREEMENT: RollbackCause.ValueType  # 3
+"""It named another class than stable too often."""
+Global___RollbackCause: _TypeAlias = RollbackCause  # noqa: Y015
+
 @_typing.final
 class ListModelsRequest(_message.Message):
     """Asks for the list of models."""
@@ -373,6 +465,8 @@ class ReplicaStatistics(_message.Message):
     COSTS_FIELD_NUMBER: _builtins.int
     PROMOTED_COUNT_FIELD_NUMBER: _builtins.int
     PROFILE_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
+    ROUTES_FIELD_NUMBER: _builtins.int
     TICKS_FIELD_NUMBER: _builtins.int
     replica_id: _builtins.str
     """Identifies the replica."""
@@ -417,6 +511,14 @@ class ReplicaStatistics(_message.Message):
         """Lists what batches of each model are predicted to cost."""
 
     @_builtins.property
+    def cache(self) -> Global___CacheStatistics:
+        """Tells what the replica remembers of its answers."""
+
+    @_builtins.property
+    def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteStatistics]:
+        """Lists the routes in force, by model name."""
+
+    @_builtins.property
     def ticks(self) -> Global___TickStatistics:
         """Counts what the tick streams have done."""
 
@@ -437,15 +539,371 @@ class ReplicaStatistics(_message.Message):
         costs: _abc.Iterable[Global___ModelCost] | None = ...,
         promoted_count: _builtins.int = ...,
         profile: _builtins.str = ...,
+        cache: Global___CacheStatistics | None = ...,
+        routes: _abc.Iterable[Global___RouteStatistics] | None = ...,
         ticks: Global___TickStatistics | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_age", b"heartbeat_age", "sample_age", b"sample_age", "ticks", b"ticks", "uptime_duration", b"uptime_duration"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "heartbeat_age", b"heartbeat_age", "sample_age", b"sample_age", "ticks", b"ticks", "uptime_duration", b"uptime_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_count", b"batch_count", "classes", b"classes", "costs", b"costs", "heartbeat_age", b"heartbeat_age", "in_flight_count", b"in_flight_count", "models", b"models", "open_stream_count", b"open_stream_count", "outcome_counts", b"outcome_counts", "profile", b"profile", "promoted_count", b"promoted_count", "replica_id", b"replica_id", "sample_age", b"sample_age", "symbol_count", b"symbol_count", "ticks", b"ticks", "uptime_duration", b"uptime_duration"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_count", b"batch_count", "cache", b"cache", "classes", b"classes", "costs", b"costs", "heartbeat_age", b"heartbeat_age", "in_flight_count", b"in_flight_count", "models", b"models", "open_stream_count", b"open_stream_count", "outcome_counts", b"outcome_counts", "profile", b"profile", "promoted_count", b"promoted_count", "replica_id", b"replica_id", "routes", b"routes", "sample_age", b"sample_age", "symbol_count", b"symbol_count", "ticks", b"ticks", "uptime_duration", b"uptime_duration"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReplicaStatistics: _TypeAlias = ReplicaStatistics  # noqa: Y015
+
+@_typing.final
+class CacheStatistics(_message.Message):
+    """Tells what a replica remembers of its answers, and how often that saved a computation, since it started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_COUNT_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    HIT_COUNT_FIELD_NUMBER: _builtins.int
+    MISS_COUNT_FIELD_NUMBER: _builtins.int
+    EXPIRATION_COUNT_FIELD_NUMBER: _builtins.int
+    EVICTION_COUNT_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
+    REQUEST_IDS_FIELD_NUMBER: _builtins.int
+    entry_count: _builtins.int
+    """Gives the number of answers that are kept now."""
+    size_bytes: _builtins.int
+    """Gives the memory that they take."""
+    hit_count: _builtins.int
+    """Counts the look-ups that found an answer in the replica's own memory."""
+    miss_count: _builtins.int
+    """Counts those that found none there."""
+    expiration_count: _builtins.int
+    """Counts the answers that were dropped because of their age."""
+    eviction_count: _builtins.int
+    """Counts the answers that made room for others."""
+    @_builtins.property
+    def shared(self) -> Global___SharedCacheStatistics:
+        """Tells how the answers that replicas share fare; absent where they share none."""
+
+    @_builtins.property
+    def request_ids(self) -> Global___RequestIdStatistics:
+        """Tells which request ids the replica remembers."""
+
+    def __init__(
+        self,
+        *,
+        entry_count: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+        hit_count: _builtins.int = ...,
+        miss_count: _builtins.int = ...,
+        expiration_count: _builtins.int = ...,
+        eviction_count: _builtins.int = ...,
+        shared: Global___SharedCacheStatistics | None = ...,
+        request_ids: Global___RequestIdStatistics | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request_ids", b"request_ids", "shared", b"shared"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_count", b"entry_count", "eviction_count", b"eviction_count", "expiration_count", b"expiration_count", "hit_count", b"hit_count", "miss_count", b"miss_count", "request_ids", b"request_ids", "shared", b"shared", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CacheStatistics: _TypeAlias = CacheStatistics  # noqa: Y015
+
+@_typing.final
+class SharedCacheStatistics(_message.Message):
+    """Tells how the answers that replicas share fare, seen from one of them, since it connected."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    HIT_COUNT_FIELD_NUMBER: _builtins.int
+    MISS_COUNT_FIELD_NUMBER: _builtins.int
+    TIMEOUT_COUNT_FIELD_NUMBER: _builtins.int
+    SKIP_COUNT_FIELD_NUMBER: _builtins.int
+    FAILURE_COUNT_FIELD_NUMBER: _builtins.int
+    WRITE_COUNT_FIELD_NUMBER: _builtins.int
+    DROP_COUNT_FIELD_NUMBER: _builtins.int
+    available: _builtins.bool
+    """Tells whether the store answers now."""
+    hit_count: _builtins.int
+    """Counts the look-ups that found an answer in time."""
+    miss_count: _builtins.int
+    """Counts those that found none in time."""
+    timeout_count: _builtins.int
+    """Counts those among the misses that were waited for no longer."""
+    skip_count: _builtins.int
+    """Counts the look-ups that were not made: the store was down or behind, or the request had no time for it."""
+    failure_count: _builtins.int
+    """Counts how often the store stopped answering, or refused to be written to."""
+    write_count: _builtins.int
+    """Counts the answers that were written."""
+    drop_count: _builtins.int
+    """Counts the answers that were not: the store was down, full or behind."""
+    def __init__(
+        self,
+        *,
+        available: _builtins.bool = ...,
+        hit_count: _builtins.int = ...,
+        miss_count: _builtins.int = ...,
+        timeout_count: _builtins.int = ...,
+        skip_count: _builtins.int = ...,
+        failure_count: _builtins.int = ...,
+        write_count: _builtins.int = ...,
+        drop_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "drop_count", b"drop_count", "failure_count", b"failure_count", "hit_count", b"hit_count", "miss_count", b"miss_count", "skip_count", b"skip_count", "timeout_count", b"timeout_count", "write_count", b"write_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SharedCacheStatistics: _TypeAlias = SharedCacheStatistics  # noqa: Y015
+
+@_typing.final
+class RequestIdStatistics(_message.Message):
+    """Tells which request ids a replica remembers, and how often they were used again, since it started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_COUNT_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    REPLAY_COUNT_FIELD_NUMBER: _builtins.int
+    REUSE_COUNT_FIELD_NUMBER: _builtins.int
+    entry_count: _builtins.int
+    """Gives the number of ids whose answers are remembered now."""
+    size_bytes: _builtins.int
+    """Gives the memory that they take."""
+    replay_count: _builtins.int
+    """Counts the requests that got the answer of an earlier one."""
+    reuse_count: _builtins.int
+    """Counts the requests that were refused with REQUEST_ID_REUSED."""
+    def __init__(
+        self,
+        *,
+        entry_count: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+        replay_count: _builtins.int = ...,
+        reuse_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_count", b"entry_count", "replay_count", b"replay_count", "reuse_count", b"reuse_count", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestIdStatistics: _TypeAlias = RequestIdStatistics  # noqa: Y015
+
+@_typing.final
+class RouteStatistics(_message.Message):
+    """Tells how the versions fare that share a model's requests on one replica."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_NAME_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_PERCENT_FIELD_NUMBER: _builtins.int
+    WINDOW_DURATION_FIELD_NUMBER: _builtins.int
+    ARMS_FIELD_NUMBER: _builtins.int
+    ROLLBACK_FIELD_NUMBER: _builtins.int
+    model_name: _builtins.str
+    """Names the model."""
+    percent: _builtins.float
+    """Gives the part of the routing keys that the settings want the candidate to answer, 0 to 100."""
+    effective_percent: _builtins.float
+    """Gives the part that it is to answer now, 0 to 100; zero while it is rolled back."""
+    @_builtins.property
+    def window_duration(self) -> _duration_pb2.Duration:
+        """Gives the span that recent figures are of."""
+
+    @_builtins.property
+    def arms(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArmStatistics]:
+        """Lists the arms: stable, then the candidate and the shadow where there are any."""
+
+    @_builtins.property
+    def rollback(self) -> Global___RollbackVerdict:
+        """Tells why the candidate was rolled back; absent unless it is."""
+
+    def __init__(
+        self,
+        *,
+        model_name: _builtins.str = ...,
+        percent: _builtins.float = ...,
+        effective_percent: _builtins.float = ...,
+        window_duration: _duration_pb2.Duration | None = ...,
+        arms: _abc.Iterable[Global___ArmStatistics] | None = ...,
+        rollback: Global___RollbackVerdict | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollback", b"rollback", "window_duration", b"window_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arms", b"arms", "effective_percent", b"effective_percent", "model_name", b"model_name", "percent", b"percent", "rollback", b"rollback", "window_duration", b"window_duration"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouteStatistics: _TypeAlias = RouteStatistics  # noqa: Y015
+
+@_typing.final
+class ArmStatistics(_message.Message):
+    """Tells how one arm of a route fares."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    RECENT_FIELD_NUMBER: _builtins.int
+    role: Global___ArmRole.ValueType
+    """Names the arm."""
+    state: Global___ArmState.ValueType
+    """Tells whether it takes what is routed to it."""
+    @_builtins.property
+    def model(self) -> _prediction_pb2.ModelVersion:
+        """Names its version; the version is zero while the latest is not known, the hash empty unless it is loaded."""
+
+    @_builtins.property
+    def total(self) -> Global___ArmFigures:
+        """Counts since the arm was given this version."""
+
+    @_builtins.property
+    def recent(self) -> Global___ArmFigures:
+        """Counts within the route's window."""
+
+    def __init__(
+        self,
+        *,
+        role: Global___ArmRole.ValueType = ...,
+        model: _prediction_pb2.ModelVersion | None = ...,
+        state: Global___ArmState.ValueType = ...,
+        total: Global___ArmFigures | None = ...,
+        recent: Global___ArmFigures | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "recent", b"recent", "total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "recent", b"recent", "role", b"role", "state", b"state", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArmStatistics: _TypeAlias = ArmStatistics  # noqa: Y015
+
+@_typing.final
+class ArmFigures(_message.Message):
+    """Counts what became of the requests that one arm was asked, over some span. Stable's are those of its own arm; those
+    that it answered in the candidate's place are the candidate's fallbacks.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_COUNT_FIELD_NUMBER: _builtins.int
+    ANSWERED_COUNT_FIELD_NUMBER: _builtins.int
+    ERROR_COUNT_FIELD_NUMBER: _builtins.int
+    LATE_COUNT_FIELD_NUMBER: _builtins.int
+    DECLINED_COUNT_FIELD_NUMBER: _builtins.int
+    FALLBACK_COUNT_FIELD_NUMBER: _builtins.int
+    MEDIAN_DURATION_FIELD_NUMBER: _builtins.int
+    QUANTILE_DURATION_FIELD_NUMBER: _builtins.int
+    COMPARED_COUNT_FIELD_NUMBER: _builtins.int
+    OTHER_CLASS_COUNT_FIELD_NUMBER: _builtins.int
+    MEAN_PROBABILITY_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    MAX_PROBABILITY_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    MEAN_REGRESSION_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    MAX_REGRESSION_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    request_count: _builtins.int
+    """Counts the requests, those aside that their callers gave up."""
+    answered_count: _builtins.int
+    """Counts those that it answered in time."""
+    error_count: _builtins.int
+    """Counts those that failed on it, or whose answer was not finite or not normalised."""
+    late_count: _builtins.int
+    """Counts those that it did not, or would not have, answered in time."""
+    declined_count: _builtins.int
+    """Counts those that it was not tried with: the queue was full, or what time there was belonged to stable."""
+    fallback_count: _builtins.int
+    """Counts those that stable answered in its place."""
+    compared_count: _builtins.int
+    """Counts the answers that were compared: the candidate's with stable's, the shadow's with those that were given."""
+    other_class_count: _builtins.int
+    """Counts those of them with another likeliest class, in the classification head or in the ensemble."""
+    mean_probability_difference: _builtins.float
+    """Gives the mean, over those compared, of the largest difference of a class's probability, 0 to 1."""
+    max_probability_difference: _builtins.float
+    """Gives the largest of these differences."""
+    mean_regression_difference: _builtins.float
+    """Gives the mean, over those compared, of the largest difference of a regression, in deviations of its target."""
+    max_regression_difference: _builtins.float
+    """Gives the largest of these differences."""
+    @_builtins.property
+    def median_duration(self) -> _duration_pb2.Duration:
+        """Gives the time that half of its answers did not exceed, within a tenth. Cached ones do not count."""
+
+    @_builtins.property
+    def quantile_duration(self) -> _duration_pb2.Duration:
+        """Gives the time that 99 in 100 of them did not exceed, within a tenth."""
+
+    def __init__(
+        self,
+        *,
+        request_count: _builtins.int = ...,
+        answered_count: _builtins.int = ...,
+        error_count: _builtins.int = ...,
+        late_count: _builtins.int = ...,
+        declined_count: _builtins.int = ...,
+        fallback_count: _builtins.int = ...,
+        median_duration: _duration_pb2.Duration | None = ...,
+        quantile_duration: _duration_pb2.Duration | None = ...,
+        compared_count: _builtins.int = ...,
+        other_class_count: _builtins.int = ...,
+        mean_probability_difference: _builtins.float = ...,
+        max_probability_difference: _builtins.float = ...,
+        mean_regression_difference: _builtins.float = ...,
+        max_regression_difference: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["median_duration", b"median_duration", "quantile_duration", b"quantile_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_count", b"answered_count", "compared_count", b"compared_count", "declined_count", b"declined_count", "error_count", b"error_count", "fallback_count", b"fallback_count", "late_count", b"late_count", "max_probability_difference", b"max_probability_difference", "max_regression_difference", b"max_regression_difference", "mean_probability_difference", b"mean_probability_difference", "mean_regression_difference", b"mean_regression_difference", "median_duration", b"median_duration", "other_class_count", b"other_class_count", "quantile_duration", b"quantile_duration", "request_count", b"request_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArmFigures: _TypeAlias = ArmFigures  # noqa: Y015
+
+@_typing.final
+class RollbackVerdict(_message.Message):
+    """Tells why a candidate was rolled back on one replica. It stays so until the settings of its route change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAUSE_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    STABLE_RATE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    REQUEST_COUNT_FIELD_NUMBER: _builtins.int
+    AGE_FIELD_NUMBER: _builtins.int
+    cause: Global___RollbackCause.ValueType
+    """Tells what was too frequent."""
+    rate: _builtins.float
+    """Gives how frequent it was, 0 to 1."""
+    stable_rate: _builtins.float
+    """Gives how frequent it was among stable's own requests, 0 to 1; zero where these were too few."""
+    limit: _builtins.float
+    """Gives by how much the one may exceed the other, 0 to 1."""
+    request_count: _builtins.int
+    """Gives the number of requests, or of comparisons, that the rate rests on."""
+    @_builtins.property
+    def age(self) -> _duration_pb2.Duration:
+        """Gives how long ago it was."""
+
+    def __init__(
+        self,
+        *,
+        cause: Global___RollbackCause.ValueType = ...,
+        rate: _builtins.float = ...,
+        stable_rate: _builtins.float = ...,
+        limit: _builtins.float = ...,
+        request_count: _builtins.int = ...,
+        age: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "cause", b"cause", "limit", b"limit", "rate", b"rate", "request_count", b"request_count", "stable_rate", b"stable_rate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackVerdict: _TypeAlias = RollbackVerdict  # noqa: Y015
 
 @_typing.final
 class TickStatistics(_message.Message):

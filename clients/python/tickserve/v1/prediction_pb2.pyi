@@ -66,7 +66,9 @@ class PredictOptions(_message.Message):
     return_features: _builtins.bool
     """Asks for the fused feature vector that the heads read. Default: false."""
     bypass_cache: _builtins.bool
-    """Asks for a computation of its own even where a cached answer exists. Default: false."""
+    """Asks for a computation of its own even where a cached answer exists, or an identical request is being answered; the
+    answer is not cached either. Default: false.
+    """
     def __init__(
         self,
         *,
@@ -340,7 +342,7 @@ class Execution(_message.Message):
     replica_id: _builtins.str
     """Identifies the replica that answered."""
     cached: _builtins.bool
-    """Tells that the answer was taken from the result cache."""
+    """Tells that the answer was computed before: for an identical window, or for this request itself."""
     trace_id: _builtins.str
     """Gives the W3C trace id of the call in lower-case hexadecimal; empty where the call was not traced."""
     @_builtins.property

@@ -39,7 +39,11 @@ class PredictRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     MAX_AGE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Identifies the request; echoed. At most 128 characters. Optional."""
+    """Identifies the request; echoed. At most 128 characters. Optional. A repeat of the request under the same id gets the
+    first one's answer, for a time that the server sets; another request under it is refused with REQUEST_ID_REUSED.
+    The request is its model, input, options and `max_age`; `priority` and `timeout` may differ. Ids are the caller's
+    own. Of a caller without an identity only a UUID counts, of one that sets `bypass_cache` none does.
+    """
     symbol: _builtins.str
     """Names a symbol whose window the server keeps from a `StreamTicks` stream. Unknown: SYMBOL_NOT_FOUND; not yet
     filled: WINDOW_INCOMPLETE.
@@ -180,7 +184,7 @@ class PredictBatchItem(_message.Message):
     WINDOW_FIELD_NUMBER: _builtins.int
     SYMBOL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Identifies the item; echoed. At most 128 characters. Optional."""
+    """Identifies the item; echoed. At most 128 characters. Optional. Counts as `PredictRequest.request_id` does."""
     symbol: _builtins.str
     """Names a symbol whose window the server keeps."""
     @_builtins.property

@@ -24,13 +24,13 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btickserve/v1/priority.proto\x12\x0ctickserve.v1*l\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x16\n\x12PRIORITY_REAL_TIME\x10\x01\x12\x15\n\x11PRIORITY_STANDARD\x10\x02\x12\x17\n\x13PRIORITY_BACKGROUND\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btickserve/v1/priority.proto\x12\x0ctickserve.v1*\x81\x01\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x16\n\x12PRIORITY_REAL_TIME\x10\x01\x12\x15\n\x11PRIORITY_STANDARD\x10\x02\x12\x17\n\x13PRIORITY_BACKGROUND\x10\x03\x12\x13\n\x0fPRIORITY_SHADOW\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tickserve.v1.priority_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRIORITY']._serialized_start=45
-  _globals['_PRIORITY']._serialized_end=153
+  _globals['_PRIORITY']._serialized_start=46
+  _globals['_PRIORITY']._serialized_end=175
 # @@protoc_insertion_point(module_scope)

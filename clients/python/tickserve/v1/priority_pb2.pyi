@@ -30,6 +30,10 @@ class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.Val
     """Interactive or per-bar work."""
     PRIORITY_BACKGROUND: _Priority.ValueType  # 3
     """Work that may wait: back-tests, re-scoring, warm caches."""
+    PRIORITY_SHADOW: _Priority.ValueType  # 4
+    """A copy of a request that tries out a version of the model: compared and counted, never returned. Statistics name
+    this class; a request that asks for it is refused with INVALID_PRIORITY.
+    """
 
 class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
     """Says how urgent a request is. Requests of a more urgent class are served first; a bounded share of every device's
@@ -44,4 +48,8 @@ PRIORITY_STANDARD: Priority.ValueType  # 2
 """Interactive or per-bar work."""
 PRIORITY_BACKGROUND: Priority.ValueType  # 3
 """Work that may wait: back-tests, re-scoring, warm caches."""
+PRIORITY_SHADOW: Priority.ValueType  # 4
+"""A copy of a request that tries out a version of the model: compared and counted, never returned. Statistics name
+this class; a request that asks for it is refused with INVALID_PRIORITY.
+"""
 Global___Priority: _TypeAlias = Priority  # noqa: Y015

@@ -1,0 +1,1 @@
+"""Does a replica's memory stay where it is over many requests?"""
