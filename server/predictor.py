@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -97,9 +97,10 @@ class Predictor:
     """Sends tasks through the scheduler.
 
     Args:
-        batcher: The replica's scheduler; its engine function is `run_batch`.
+        batcher: The replica's scheduler; its engine function is a `batch_runner.BatchRunner`.
         replica_id: Identifies this replica in answers.
         known: Answers that need not be computed; None where every one is.
+        on_invalid: Called with a version whose answer was not finite or not normalised.
         clock: Monotonic seconds.
     """
 
@@ -109,11 +110,13 @@ class Predictor:
         *,
         replica_id: str,
         known: KnownResults | None = None,
+        on_invalid: Callable[[ServedModel], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._batcher = batcher
         self._replica_id = replica_id
         self._known = known
+        self._on_invalid = on_invalid
         self._clock = clock
 
     def now(self) -> float:
@@ -151,6 +154,7 @@ class Predictor:
             )
             row = completion.result
             if row is None:
+                self._on_invalid(work.model)
                 raise InvalidOutputError(f"model {work.model.name} version {work.model.version} gave an invalid answer")
             if known is not None:
                 known.keep(key, row)  # even if it is too late for this one: whoever asks again need not wait again
@@ -190,19 +194,3 @@ def _without_execution(task: PredictionTask, row: OutputRow) -> Completion[Outpu
         chosen_at=task.received_at,
         completed_at=task.received_at,
     )
-
-
-def run_batch(batch_key: str, batch: Sequence[Work]) -> list[OutputRow | None]:
-    """Computes one batch in the engine thread. All members name the same model, so the first one's engine serves all.
-
-    Args:
-        batch_key: The model's sha256; the scheduler's promise that the batch is of one model.
-        batch: At least one piece of work.
-
-    Returns:
-        One row for each, in order; None where the answer is not finite or not normalised, which is that one's fault.
-    """
-    del batch_key
-    outputs = batch[0].model.engine.run(np.stack([work.window for work in batch]))
-    valid = outputs.valid_rows().tolist()
-    return [outputs.row(index) if valid[index] else None for index in range(len(outputs))]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from batching import Batcher
 from model.outputs import OutputRow
 from model.registry import Registry
+from server.batch_runner import BatchRunner
 from server.cache_settings import CacheSettings
 from server.dispatch import Dispatcher
 from server.health import PREDICTION_SERVICE, Health
@@ -21,7 +22,7 @@ from server.live_settings import LiveSettings
 from server.model_pool import ModelPool
 from server.model_service import ModelService
 from server.prediction_service import PredictionService
-from server.predictor import Predictor, Work, run_batch
+from server.predictor import Predictor, Work
 from server.redis_result_cache import RedisResultCache
 from server.replica_snapshot import CacheFigures, ReplicaSnapshot
 from server.route_table import RouteTable
@@ -67,12 +68,12 @@ class Replica:
         self._live = LiveSettings(settings)
         registry = Registry(settings.registry)
         self._batcher: Batcher[Work, OutputRow | None] = Batcher(
-            run_batch, config=settings.scheduler.to_config(), on_hang=on_hang
+            BatchRunner(), config=settings.scheduler.to_config(), on_hang=on_hang
         )
         self._pool = ModelPool(RegistrySource(registry, self._live), self._live, on_loaded=self._model_loaded)
         self._windows = WindowStore(max_symbols=settings.max_symbols)
         self._known = KnownResults(self._live, connect=_connect_redis)
-        predictor = Predictor(self._batcher, replica_id=replica_id, known=self._known)
+        predictor = Predictor(self._batcher, replica_id=replica_id, known=self._known, on_invalid=self._quarantine)
         self._routes = RouteTable(self._pool, self._live)
         self._routed = RoutedPredictor(predictor, self._routes, statistics=self._batcher.statistics)
         predictions = PredictionService(predictor=self._routed, windows=self._windows, live=self._live)
@@ -149,6 +150,9 @@ class Replica:
         for size, seconds in served.warm_up.items():
             self._batcher.observe_warm_up(served.sha256, size, seconds)
         self._update_health()
+
+    def _quarantine(self, served: ServedModel) -> None:
+        self._pool.quarantine(served.key, "an answer was not finite or not normalised")
 
     def _update_health(self) -> None:
         serving = self.is_serving()

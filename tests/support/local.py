@@ -30,6 +30,7 @@ class LocalService:
         self.errors: list[object] = []
         self.runner.get_loop().set_exception_handler(lambda _, context: self.errors.append(context))
         self.replica = Replica(settings, replica_id="local", health=Health(), on_hang=lambda: None)
+        self._own_tasks = 0
 
     def unary(self, method: str, request: bytes) -> Message | Refused:
         """Returns the response of one unary call, or how it was refused."""
@@ -41,7 +42,12 @@ class LocalService:
 
     def pending(self) -> int:
         """Returns the number of tasks that are left over, the replica's own aside."""
-        return len(asyncio.all_tasks(self.runner.get_loop())) - 1
+        return len(asyncio.all_tasks(self.runner.get_loop())) - self._own_tasks
+
+    def start(self) -> None:
+        """Starts the replica."""
+        self.runner.run(self.replica.start())
+        self._own_tasks = len(asyncio.all_tasks(self.runner.get_loop()))
 
     async def _unary(self, method: str, request: bytes) -> Message | Refused:
         current_call.set(_call(method))
@@ -66,7 +72,7 @@ def local_service(settings: Settings) -> Iterator[LocalService]:
     """Starts a replica with a `FakeEngine`, and stops it."""
     with use_engine(FakeEngine):
         service = LocalService(settings)
-    service.runner.run(service.replica.start())
+    service.start()
     try:
         yield service
     finally:

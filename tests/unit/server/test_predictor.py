@@ -10,9 +10,10 @@ import pytest
 
 from batching import Batcher, ExpiredInExecutionError, ExpiredInQueueError, InferenceFailedError, PriorityClass
 from model.outputs import OUTPUT_NAMES, ModelOutputs, OutputRow
+from server.batch_runner import BatchRunner
 from server.known_results import KnownResults
 from server.live_settings import LiveSettings
-from server.predictor import InputOrigin, InvalidOutputError, PredictionTask, Predictor, Work, run_batch
+from server.predictor import InputOrigin, InvalidOutputError, PredictionTask, Predictor, Work
 from server.settings import Settings
 from tests.support.fakes import POISON, FakeEngine, served_model
 from tests.support.registry import real_windows
@@ -35,7 +36,7 @@ def engine() -> FakeEngine:
 @pytest.fixture
 async def predictor() -> AsyncIterator[Predictor]:
     """A predictor whose clock stands still."""
-    batcher: Batcher[Work, OutputRow | None] = Batcher(run_batch, clock=lambda: NOW, heartbeat_interval=1000.0)
+    batcher: Batcher[Work, OutputRow | None] = Batcher(BatchRunner(), clock=lambda: NOW, heartbeat_interval=1000.0)
     await batcher.start()
     yield Predictor(batcher, replica_id="replica", clock=lambda: NOW)
     await batcher.close()
@@ -85,7 +86,7 @@ async def test_an_unusual_window_is_marked(predictor: Predictor, engine: FakeEng
 
 async def test_an_answer_that_is_there_too_late_is_none(engine: FakeEngine) -> None:
     """The engine was in time, and the event loop came to it after the deadline: the caller is told so, typed."""
-    batcher: Batcher[Work, OutputRow | None] = Batcher(run_batch, clock=lambda: NOW, heartbeat_interval=1000.0)
+    batcher: Batcher[Work, OutputRow | None] = Batcher(BatchRunner(), clock=lambda: NOW, heartbeat_interval=1000.0)
     await batcher.start()
     predictor = Predictor(batcher, replica_id="replica", clock=lambda: NOW + 5.0)
     with pytest.raises(ExpiredInExecutionError):
@@ -105,7 +106,7 @@ async def test_a_bad_answer_is_its_own_windows_alone(predictor: Predictor, engin
     """Of one batch, the window whose answer is not finite fails, and its neighbours are answered."""
     model = served_model(engine)
     works = [Work(window=task(engine, first=first).work.window, model=model) for first in (0.0, POISON, 1.0)]
-    rows = run_batch(model.sha256, works)
+    rows = BatchRunner()(model.sha256, works)
     assert [row is None for row in rows] == [False, True, False]
     with pytest.raises(InvalidOutputError):
         await predictor.predict(task(engine, first=POISON))
@@ -168,7 +169,7 @@ class Remembering:
 async def remembering() -> AsyncIterator[Remembering]:
     """Its scheduler's clock stands still."""
     live = await asyncio.to_thread(lambda: LiveSettings(Settings()))
-    batcher: Batcher[Work, OutputRow | None] = Batcher(run_batch, clock=lambda: NOW, heartbeat_interval=1000.0)
+    batcher: Batcher[Work, OutputRow | None] = Batcher(BatchRunner(), clock=lambda: NOW, heartbeat_interval=1000.0)
     await batcher.start()
     yield Remembering(live, batcher)
     await batcher.close()
