@@ -1,8 +1,8 @@
 """Protobuf messages to domain values, with every check that a field's meaning needs.
 
-Owns the reading of windows, timeouts and priorities; ticks are `decode_ticks`'s. A bad field is refused with its path and the remedy. Knows
-nothing of RPCs or queues; `encode` is its counterpart. A path begins at the message that is read: who reads it as a
-part of another puts the rest in front (`Refusal.within`).
+Owns the reading of windows, timeouts and priorities; ticks are `decode_ticks`'s. A bad field is refused with its path
+and the remedy. Knows nothing of RPCs or queues; `encode` is its counterpart. A path begins at the message that is read:
+who reads it as a part of another puts the rest in front (`Refusal.within`).
 """
 
 from __future__ import annotations

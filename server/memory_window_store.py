@@ -51,6 +51,11 @@ class MemoryWindowStore:
     def max_symbols(self, limit: int) -> None:
         self._held.max_symbols = limit
 
+    @property
+    def failure_count(self) -> int:
+        """See `WindowStore.failure_count`; nothing can fail."""
+        return 0
+
     async def start(self) -> None:
         """Has nothing to start."""
 

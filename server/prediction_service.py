@@ -214,7 +214,7 @@ class PredictionService:
                 raise refusal.within("window") from None
             origin = InputOrigin(feature_schema=item.window.feature_schema, as_of_time=as_of_time)
         elif kind == "symbol":
-            window, origin = self._windows.window(item.symbol, model.config, max_age=terms.max_age)
+            window, origin = await self._windows.window(item.symbol, model.config, max_age=terms.max_age)
         else:
             raise Refusal(Reason.MISSING_INPUT, "Set window, or symbol.", field="input")
         key = ""

@@ -83,6 +83,11 @@ class RedisWindowStore:
         """What has been written so far."""
         return self._flusher.counters
 
+    @property
+    def failure_count(self) -> int:
+        """See `WindowStore.failure_count`."""
+        return self._flusher.counters.failures
+
     async def start(self) -> None:
         """See `WindowStore.start`."""
         self._spawn(self._flusher.run())

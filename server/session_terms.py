@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 from batching import PriorityClass
 from server.refusal import Reason, Refusal
+from server.routed_predictor import Assignment
 from server.served_model import ServedModel
 from server.tick_event import ResumePoint
 
@@ -16,7 +17,7 @@ class SessionTerms:
     """What `open` settles for the whole session.
 
     Attributes:
-        model: Answers it.
+        assignment: Who answers it, for as long as it lives.
         priority: Class of its predictions.
         symbols: Distinct names, at least one.
         predict_every: A prediction is due at every n-th bar, n >= 1.
@@ -29,7 +30,7 @@ class SessionTerms:
         Refusal: SYMBOL_NOT_OPEN or INVALID_TICK for a resume point that makes no sense.
     """
 
-    model: ServedModel
+    assignment: Assignment
     priority: PriorityClass
     symbols: Sequence[str]
     predict_every: int = 1
@@ -37,6 +38,11 @@ class SessionTerms:
     conflate: bool = False
     owner: str = ""
     resume: Sequence[ResumePoint] = ()
+
+    @property
+    def model(self) -> ServedModel:
+        """The version that is asked first."""
+        return self.assignment.model
 
     def __post_init__(self) -> None:
         symbols = set(self.symbols)

@@ -22,6 +22,7 @@ from server.original_variables import OriginalSource
 from server.profiles import PROFILE_VARIABLE, PROFILES, ProfileName
 from server.route_settings import ModelName, RouteSettings
 from server.scheduler_settings import ClassTimeouts, SchedulerSettings, Seconds
+from server.window_settings import WindowSettings
 
 CONFIG_VARIABLE = "TICKSERVE_CONFIG"
 DEFAULT_FILE = "tickserve.toml"
@@ -131,6 +132,15 @@ class Settings(BaseSettings):
         default=30.0, description="Seconds of silence after which a tick stream sends a heartbeat"
     )
 
+    stream_max_age: Seconds = Field(
+        default=3000.0,
+        description="Seconds after which a tick stream is asked to open anew: old proxies live as long as streams",
+    )
+    stream_drain_grace: Seconds = Field(
+        default=10.0, description="Seconds for which a tick stream is still served after it was asked to go elsewhere"
+    )
+    windows: WindowSettings = WindowSettings()
+
     scheduler: SchedulerSettings = SchedulerSettings()
     cache: CacheSettings = CacheSettings()
     routes: dict[ModelName, RouteSettings] = Field(
@@ -151,6 +161,11 @@ class Settings(BaseSettings):
                 raise ValueError(f"scheduler.max_queue_delay must be below default_timeouts.{name}; lower the delay")
         if not self.compile and self.engine in ("openvino", "cuda"):
             raise ValueError(f"compile: false computes eagerly, which {self.engine} cannot; set engine to auto")
+        if self.replicas > 1 and self.windows.store == "memory" and not self.windows.allow_split:
+            raise ValueError(
+                "replicas above 1 need windows that they share: set windows.store to redis with windows.redis_url, or, "
+                "if no client streams ticks or predicts by symbol, windows.allow_split to true"
+            )
         if self.grpc_port == self.http_port:
             raise ValueError("grpc_port and http_port must differ")
         return self

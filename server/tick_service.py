@@ -19,10 +19,11 @@ from server.decode import read_priority
 from server.decode_ticks import read_resume
 from server.encode import write_prediction
 from server.live_settings import LiveSettings
-from server.model_pool import ModelPool
 from server.pending_prediction import PendingPrediction
-from server.predictor import PredictionTask, Predictor
+from server.predictor import PredictionTask, Work
 from server.refusal import Reason, Refusal, draining
+from server.routed_predictor import RoutedPredictor
+from server.router import routing_key
 from server.session_terms import SessionTerms, check_symbol_list
 from server.settings import Settings
 from server.tick_counters import TickCounters
@@ -45,8 +46,7 @@ class TickService:
     """Serves `StreamTicks`.
 
     Args:
-        predictor: Answers due predictions.
-        pool: Finds models.
+        predictor: Finds models and answers due predictions.
         windows: Keeps the symbols' windows.
         live: Limits, and what deadlines follow from.
         wall_clock: Seconds since the epoch; event times are measured against it.
@@ -59,18 +59,18 @@ class TickService:
     def __init__(
         self,
         *,
-        predictor: Predictor,
-        pool: ModelPool,
+        predictor: RoutedPredictor,
         windows: WindowStore,
         live: LiveSettings,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._predictor = predictor
-        self._pool = pool
         self._windows = windows
         self._live = live
         self._streams: set[TickStream] = set()
-        self._drain_until: float | None = None
+        self._is_draining = False
+        self._all_gone = asyncio.Event()
+        self._all_gone.set()
         self.counters = TickCounters()
         self.wall_clock = wall_clock
 
@@ -92,10 +92,11 @@ class TickService:
         Raises:
             Refusal: DRAINING where this side has closed it.
         """
-        if self._drain_until is not None:
+        if self._is_draining:
             raise draining()
         stream = TickStream(self, call)
         self._streams.add(stream)
+        self._all_gone.clear()
         limit = asyncio.get_running_loop().create_task(self._limit_age(stream))
         try:
             async with contextlib.aclosing(stream.responses.run(stream.read(requests))) as responses:
@@ -107,6 +108,8 @@ class TickService:
         finally:
             limit.cancel()
             self._streams.discard(stream)
+            if not self._streams:
+                self._all_gone.set()
             stream.close()
 
     async def drain(self, grace: float) -> None:
@@ -114,14 +117,15 @@ class TickService:
 
         New streams are refused with DRAINING from now on.
         """
-        if self._drain_until is not None:
+        if self._is_draining:
             return
-        self._drain_until = time.monotonic() + grace
+        self._is_draining = True
         logger.info("draining: %d tick streams are asked to go elsewhere within %g s", len(self._streams), grace)
         for stream in list(self._streams):
             stream.drain(grace)
-        while self._streams and time.monotonic() < self._drain_until:
-            await asyncio.sleep(0.05)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._all_gone.wait()
         for stream in list(self._streams):
             stream.end()
 
@@ -149,8 +153,11 @@ class TickService:
             raise Refusal(Reason.INVALID_TICK, "predict_every must not be negative.", field="predict_every")
         priority = read_priority(message.priority)
         resume = read_resume(message.resume)
+        target = await self._predictor.resolve(message.model.name, message.model.version)
+        # A stream that is opened anew with the same symbols meets the same arm again.
+        key = routing_key(call, symbol=",".join(sorted(message.symbols)), request_id="")
         terms = SessionTerms(
-            model=await self._pool.get(message.model.name, message.model.version),
+            assignment=self._predictor.assign(target, key),
             priority=priority,
             symbols=message.symbols,
             predict_every=message.predict_every or 1,
@@ -183,30 +190,27 @@ class TickService:
             priority=priority,
         )
 
-    async def answer(
-        self, pending: PendingPrediction, session: TickSession, call: Call, *, received_at: float
-    ) -> TickPrediction:
+    async def answer(self, pending: PendingPrediction, session: TickSession, call: Call) -> TickPrediction:
         """Answers one due prediction, or the one that has taken its place by the time a batch is formed.
 
         Raises:
             Exception: Whatever ended it; the stream tells the client.
         """
+        terms = session.terms
         while True:
             deadline = pending.deadline
+            task = PredictionTask(
+                work=Work(window=pending.window, model=terms.model, late=pending if terms.conflate else None),
+                origin=pending.origin,
+                priority=terms.priority,
+                deadline=deadline,
+                received_at=pending.received_at,
+                caller=call.caller,
+                trace_id=call.trace_id,
+                shareable=True,
+            )
             try:
-                answer = await self._predictor.predict(
-                    PredictionTask(
-                        work=pending.work(),
-                        origin=pending.due.origin,
-                        priority=session.terms.priority,
-                        deadline=deadline,
-                        received_at=received_at,
-                        caller=call.caller,
-                        trace_id=call.trace_id,
-                        shareable=False,
-                        pending=pending if session.terms.conflate else None,
-                    )
-                )
+                answer = await self._predictor.predict(task, terms.assignment)
             except ExpiredInQueueError:
                 if pending.is_bound or pending.deadline <= deadline:
                     raise

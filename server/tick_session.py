@@ -7,7 +7,7 @@ to its symbol's window exactly once, in sequence order, before any question of p
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from model.bar import Bar
 from server.closed_row import ClosedRow
@@ -15,7 +15,17 @@ from server.refusal import Reason, Refusal
 from server.session_terms import SessionTerms
 from server.symbol_window import SymbolWindow
 from server.tick_counters import TickCounters
-from server.tick_event import Correction, DuePrediction, Event, FeatureRow, Gap, Progress, Reset, ResumePoint, Tick, Trade
+from server.tick_event import (
+    Correction,
+    DuePrediction,
+    Event,
+    FeatureRow,
+    Gap,
+    Progress,
+    Reset,
+    Tick,
+    Trade,
+)
 from server.time_slice import TimeSlice
 from server.window_store import WindowStore, origin_of
 

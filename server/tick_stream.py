@@ -54,7 +54,8 @@ class TickStream:
         self.is_ended = False
         self._opened_at = time.monotonic()
         self.responses: ResponseStream[StreamTicksResponse] = ResponseStream(
-            max_in_flight=service.settings.max_in_flight_per_stream
+            max_in_flight=service.settings.max_in_flight_per_stream,
+            max_in_flight_bytes=service.settings.max_in_flight_bytes_per_stream,
         )
         self.last_sent = time.monotonic()
 
@@ -152,9 +153,7 @@ class TickStream:
             raise draining()
         session = await self._service.open(message, self._call, on_durable=self._note_durable, on_lost=self._tell_lost)
         self._session = session
-        await self._send(
-            StreamTicksResponse(opened=write_opened(session, self._service.settings.heartbeat_interval))
-        )
+        await self._send(StreamTicksResponse(opened=write_opened(session, self._service.settings.heartbeat_interval)))
         for event in session.missed():
             await self._tell(event, session, received_at)
 
@@ -172,30 +171,29 @@ class TickStream:
         deadline = self._service.deadline(due, session, self._call, received_at=received_at)
         pending = self._pending.get(due.symbol)
         if session.terms.conflate and pending is not None and not pending.is_bound:
-            pending.replace(due, deadline)
+            pending.replace(due, received_at=received_at, deadline=deadline)
             self._service.counters.conflated += 1
             return
-        pending = PendingPrediction(due, session.terms.model, deadline)
+        pending = PendingPrediction(due, received_at=received_at, deadline=deadline)
         # Before the wait for a place: while that lasts, newer ones replace this one.
         self._pending[due.symbol] = pending
         await self.responses.reserve()
         before = self._last_due.get(due.symbol)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._last_due[due.symbol] = done
-        self.responses.put_later(self._answer(pending, session, received_at, before, done))
+        self.responses.put_later(self._answer(pending, session, before, done))
 
     async def _answer(
         self,
         pending: PendingPrediction,
         session: TickSession,
-        received_at: float,
         before: asyncio.Future[None] | None,
         done: asyncio.Future[None],
     ) -> StreamTicksResponse:
         symbol = pending.due.symbol
         try:
             try:
-                prediction = await self._service.answer(pending, session, self._call, received_at=received_at)
+                prediction = await self._service.answer(pending, session, self._call)
                 response = StreamTicksResponse(prediction=prediction)
             except Exception as error:
                 response = self._failure(symbol, pending.due.sequence, error)

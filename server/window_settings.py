@@ -22,6 +22,10 @@ class WindowSettings(BaseModel):
         default="memory",
         description="Where windows live: in the one replica's memory, or in a Redis that replicas share",
     )
+    allow_split: bool = Field(
+        default=False,
+        description="Whether several replicas may each keep windows in memory that the others do not know",
+    )
     # Not a secret type: settings travel to the replicas as JSON, which would carry its asterisks. `repr` hides it.
     redis_url: str = Field(
         default="",

@@ -39,6 +39,10 @@ class WindowStore(Protocol):
     def __len__(self) -> int:
         """Windows in this replica's memory."""
 
+    @property
+    def failure_count(self) -> int:
+        """Writes that failed and were, or will be, repeated."""
+
     async def start(self) -> None:
         """Begins what goes on in the background. Does not wait for a server: one that is away is told by `hold`."""
 

@@ -107,7 +107,7 @@ class TickSession:
         del request.open.symbols[:]
         request.open.symbols.extend(self._buffer.logs)
         for symbol, log in self._buffer.logs.items():
-            floor, as_of_time = log.resume_point(watermarked=self._buffer.watermarked)
+            floor, as_of_time = log.resume_point(watermarked=self._buffer.watermark_number > 0)
             point = request.open.resume.add(symbol=symbol, last_answered_sequence=floor)
             if as_of_time is not None:
                 point.last_answered_as_of_time.CopyFrom(to_timestamp(as_of_time))
@@ -241,6 +241,8 @@ class TickSession:
                     log.sent = max(log.sent, message.sequence)
                 return request
             case PastBars():
+                if (log := self._log(message.symbol)) is not None:
+                    log.sent = max(log.sent, message.last_sequence)
                 bars = [tick_pb2.Bar.FromString(bar) for bar in message.bars]
                 if self._answers is not None:
                     self._answers.expect_progress(message.symbol, message.last_sequence or message.base, swallow=True)

@@ -31,6 +31,8 @@ class Entry:
     one_row: bool = False
     """Whether it closes at most one bar, whatever the service does with it."""
     is_reset: bool = False
+    watermark: int = 0
+    """The number of watermarks before it."""
     done: bool = False
     refused: bool = False
 
@@ -65,7 +67,8 @@ class SymbolLog:
     _open: deque[Entry] = field(default_factory=deque)  # from the first that is not done on
     _index: dict[int, Entry] = field(default_factory=dict)  # of `_open`
     _passed: int = 0
-    _blocked_until: int = 0
+    _blocked_until: int = 0  # only a prediction moves the floor, until one for this number or a later one has come
+    _floor_watermark: int = 0
     _row: int = 0  # sequence of the newest answered bar, and its end; None: all bars of that sequence
     _as_of_time: datetime | None = EPOCH
     _partial: int = 0
@@ -122,6 +125,7 @@ class SymbolLog:
             if entry.sequence > sequence:
                 break
             entry.done = True
+            self._floor_watermark = entry.watermark
         self._advance()
         # All that was due up to here has been heard, also of ticks whose own word was lost with a connection.
         if sequence >= self._blocked_until:
@@ -176,7 +180,7 @@ class SymbolLog:
                 break
             if not entry.done:
                 entry.done = True
-                self._blocked_until = entry.sequence
+                self._blocked_until = max(self._blocked_until, entry.sequence)
         self._advance()
         missing = [
             entry for entry in (*self._kept, *self._open) if entry.sequence >= next_sequence and not entry.refused
@@ -214,6 +218,9 @@ class SymbolLog:
                 self.on_dropped(entry)
                 continue
             self._passed = entry.sequence
+            if entry.watermark != self._floor_watermark:
+                # Predictions that the watermark between made due may still come, and other answers overtake them.
+                self._blocked_until = entry.sequence
             if entry.sequence <= self.durable:
                 self._drop(entry)
             else:

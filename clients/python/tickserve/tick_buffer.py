@@ -49,7 +49,7 @@ class TickBuffer:
     Attributes:
         logs: What is remembered of each symbol.
         forgotten: The next numbers of the symbols that other streams have taken over.
-        watermarked: Whether there was a watermark.
+        watermark_number: How many watermarks there were.
     """
 
     def __init__(self, size: int, states: Mapping[str, SymbolState], *, predict_every: int = 1) -> None:
@@ -65,7 +65,7 @@ class TickBuffer:
         self._histories: dict[str, deque[PastBars]] = {}
         self.logs: dict[str, SymbolLog] = {}
         self.forgotten: dict[str, int] = {}
-        self.watermarked = False
+        self.watermark_number = 0
         for symbol, state in states.items():
             log = SymbolLog(state.sequence, on_done=self._note_done, on_dropped=self._note_dropped, need=state.need)
             log.next_sequence = state.next_sequence
@@ -90,6 +90,7 @@ class TickBuffer:
         if self._count >= self._size:
             next(iter(self._done.values())).drop_oldest()
         entry = Entry(self._next_position(), sequence, data, one_row=one_row, is_reset=is_reset)
+        entry.watermark = self.watermark_number
         self._last_tick_position = entry.position
         self._count += 1
         log.add(entry)
@@ -99,7 +100,7 @@ class TickBuffer:
         """Keeps a watermark."""
         if self._watermarks and self._watermarks[-1].position > self._last_tick_position:
             self._watermarks.pop()  # nothing lies between the two: the later says it all
-        self.watermarked = True
+        self.watermark_number += 1
         entry = Entry(self._next_position(), 0, data)
         self._watermarks.append(entry)
         if len(self._watermarks) > self._compact_at:

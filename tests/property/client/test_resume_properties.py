@@ -93,6 +93,11 @@ class Drive:
             case ["connect"]:
                 if not self.session.is_connected:
                     self.connect()
+            case ["pump"]:
+                for _ in range(8):
+                    self.send()
+                    self.deliver()
+                    self.read()
             case ["drain"]:
                 self.drain()
         assert self.session.buffered_count <= self.buffer_size
@@ -215,13 +220,15 @@ actions = st.lists(
         st.sampled_from(["send", "deliver", "read"]),
         st.sampled_from(["send", "deliver", "read"]),
         st.sampled_from([f"{what} {symbol}" for what in ("answer", "flush") for symbol in SYMBOLS]),
-        st.sampled_from(["watermark", "lose", "kill", "connect", "connect", "drain"]),
+        st.sampled_from(["watermark", "lose", "kill", "connect", "connect", "drain", "pump"]),
+        st.just("pump"),
     ),
-    max_size=120,
+    min_size=10,
+    max_size=150,
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3000, deadline=None)
 @given(actions, st.booleans(), st.integers(1, 3), st.integers(0, 3), st.sampled_from([0, 5]))
 def test_each_due_prediction_is_heard_once_and_in_order(
     actions: list[str], has_store: bool, predict_every: int, history: int, last_sequence: int
@@ -237,7 +244,7 @@ def test_each_due_prediction_is_heard_once_and_in_order(
         assert drive.heard(symbol) == drive.due(symbol)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3000, deadline=None)
 @given(actions, st.booleans(), st.integers(1, 3), st.integers(1, 6), st.integers(0, 3))
 def test_what_cannot_be_heard_any_more_is_a_gap(
     actions: list[str], has_store: bool, predict_every: int, buffer_size: int, resume_depth: int
@@ -256,6 +263,9 @@ def test_what_cannot_be_heard_any_more_is_a_gap(
             for event in drive.events
             if isinstance(event, Gap) and event.symbol == symbol
         ]
-        if not missing:
-            assert drive.heard(symbol) == drive.due(symbol)
+        # A window that has lost ticks is another one, and must fill again; up to there all is as it should be.
+        first = min((numbers.start for numbers in missing), default=2**63)
+        assert [one for one in drive.heard(symbol) if one[0] < first] == [
+            one for one in drive.due(symbol) if one[0] < first
+        ]
         assert drive.session.has_room(symbol)
