@@ -907,9 +907,7 @@ Global___RollbackVerdict: _TypeAlias = RollbackVerdict  # noqa: Y015
 
 @_typing.final
 class TickStatistics(_message.Message):
-    """Gives the queue of one class.
-    Counts what the tick streams of a replica have done since it started.
-    """
+    """Counts what the tick streams of a replica have done since it started."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -963,6 +961,8 @@ Global___TickStatistics: _TypeAlias = TickStatistics  # noqa: Y015
 
 @_typing.final
 class ClassStatistics(_message.Message):
+    """Gives the queue of one class."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PRIORITY_FIELD_NUMBER: _builtins.int
