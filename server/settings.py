@@ -120,8 +120,8 @@ class Settings(BaseSettings):
     max_in_flight_bytes_per_stream: int = Field(
         default=16 * 1024 * 1024,
         ge=64 * 1024,
-        description="Most bytes that the messages of one StreamPredict have together which are read and not yet "
-        "answered; one message is always taken",
+        description="Most bytes that the messages of one stream have together which are read and not yet answered; "
+        "one message is always taken",
     )
     max_symbols_per_stream: int = Field(default=10_000, ge=1, description="Most symbols of one tick stream")
     max_symbols: int = Field(default=100_000, ge=1, description="Most symbols whose windows a replica keeps")
@@ -136,8 +136,8 @@ class Settings(BaseSettings):
         default=3000.0,
         description="Seconds after which a tick stream is asked to open anew: old proxies live as long as streams",
     )
-    stream_drain_grace: Seconds = Field(
-        default=10.0, description="Seconds for which a tick stream is still served after it was asked to go elsewhere"
+    stream_drain_grace: Annotated[Seconds, Field(le=50)] = Field(
+        default=6.0, description="Seconds for which a tick stream is still served after it was asked to go elsewhere"
     )
     windows: WindowSettings = WindowSettings()
 

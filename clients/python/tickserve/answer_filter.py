@@ -57,6 +57,8 @@ class AnswerFilter:
             case Progress(sequence=sequence):
                 history = self._history_of(event.symbol, sequence)
                 if history is not None:
+                    if not self._history_due[event.symbol]:
+                        self._buffer.answer_history(event.symbol)
                     return not history
                 return log.answer(sequence) or sequence not in log.resent
             case TickFailure(sequence=sequence, error=error):

@@ -191,6 +191,7 @@ class AsyncClient:
             predict_partial=predict_partial,
             conflate=conflate,
             buffer_size=(resume or _RESUME).buffer_size,
+            max_unanswered=(resume or _RESUME).max_unanswered,
         )
         channels: list[Any] = []
 

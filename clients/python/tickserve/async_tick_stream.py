@@ -214,8 +214,7 @@ class AsyncTickStream:
         self._room.set()
         if message.WhichOneof("message") != "heartbeat":
             self._back_off.succeeded()
-        if self._session.is_draining:
-            self._wake_sender()
+        self._wake_sender()  # an answer may let the next tick go; a drain ends the sending
         return event
 
     async def _connect(self) -> int:

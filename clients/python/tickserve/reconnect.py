@@ -13,7 +13,6 @@ import grpc
 from tickserve.errors import DeadlineError, OverloadedError, TickserveError, TransportError, UnavailableError
 
 __all__ = (
-    "SILENT_HEARTBEATS",
     "BackOff",
     "ConnectionChange",
     "Disconnected",
@@ -55,6 +54,9 @@ class ResumePolicy:
     """Seconds without an answer after which the error is raised, > 0; None: never."""
     buffer_size: int = 10_000
     """Ticks that are kept to be sent again, at least 1; see `AsyncTickStream`."""
+    max_unanswered: int = 60
+    """Bars and rows of one symbol that may be on their way without an answer, at least 1. The service can compute as
+    many lost answers again as its `resume_depth` (60 by default) says; with more on their way, a break may be a gap."""
 
     def __post_init__(self) -> None:
         if not 0 < self.initial_delay <= self.max_delay < math.inf:
@@ -63,6 +65,8 @@ class ResumePolicy:
             raise ValueError("give_up_after must be > 0, or None for never")
         if self.buffer_size < 1:
             raise ValueError("buffer_size must be at least 1")
+        if self.max_unanswered < 1:
+            raise ValueError("max_unanswered must be at least 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class Reconnected:
     attempts: int
     """How many it took, at least 1."""
     resent_count: int
-    """Ticks that are sent again."""
+    """Ticks that are sent again, or that have waited for a connection."""
 
 
 ConnectionChange = Disconnected | Reconnected

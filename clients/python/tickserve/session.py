@@ -51,6 +51,7 @@ class TickSession:
         predict_partial: bool = False,
         conflate: bool = False,
         buffer_size: int = 10_000,
+        max_unanswered: int = 60,
     ) -> None:
         self._open = tick_pb2.OpenStream(
             model=model_reference(model),
@@ -63,6 +64,7 @@ class TickSession:
         if not self._open.symbols:
             raise ValueError("a tick stream needs at least one symbol")
         self._buffer_size = buffer_size
+        self._max_unanswered = max_unanswered
         self._buffer: TickBuffer | None = None  # made by the first `accept`
         self._queue: deque[Request | Entry | PastBars] = deque()
         self._unopened: dict[str, int] = {}  # next numbers of symbols that are not this session's
@@ -75,7 +77,7 @@ class TickSession:
         self.events: deque[TickEvent] = deque()
         """Events that the session has found out itself, to be read before the service's next."""
         self.resent_count = 0
-        """Ticks sent again so far."""
+        """Ticks that were sent again so far, or that had waited for a connection."""
 
     @property
     def buffered_count(self) -> int:
@@ -114,12 +116,10 @@ class TickSession:
         return request
 
     def accept(self, opened: Opened) -> int:
-        """Takes the service's word on where it stands with each symbol; gives how many ticks are sent again."""
+        """Takes the service's word on where it stands with each symbol; gives how many ticks go out first."""
         self.is_connected, self.is_draining = True, False
         if self._buffer is None or self._answers is None:
-            self._buffer = TickBuffer(
-                self._buffer_size, opened.symbols, predict_every=self._open.predict_every
-            )
+            self._buffer = TickBuffer(self._buffer_size, opened.symbols, predict_every=self._open.predict_every)
             self._answers = AnswerFilter(self._buffer)
             self.events.append(opened)
             return 0
@@ -233,19 +233,26 @@ class TickSession:
         """Gives the next message for the wire; None if there is none, or nothing more is to be sent here."""
         if self.is_draining or not self.is_connected or not self._queue:
             return None
-        message = self._queue.popleft()
+        message = self._queue[0]
+        request = Request.FromString(message.data) if isinstance(message, Entry) else None
+        log = self._log(request.tick.symbol) if request is not None else None
+        if log is not None and isinstance(message, Entry):
+            # The service can compute only so many lost answers again; more must not be on their way at a time.
+            if not log.may_fly(message, self._max_unanswered):
+                return None
+            log.fly(message)
+        self._queue.popleft()
         match message:
             case Entry():
-                request = Request.FromString(message.data)
-                if (log := self._log(request.tick.symbol)) is not None:
-                    log.sent = max(log.sent, message.sequence)
                 return request
             case PastBars():
                 if (log := self._log(message.symbol)) is not None:
                     log.sent = max(log.sent, message.last_sequence)
                 bars = [tick_pb2.Bar.FromString(bar) for bar in message.bars]
                 if self._answers is not None:
-                    self._answers.expect_progress(message.symbol, message.last_sequence or message.base, swallow=True)
+                    self._answers.expect_progress(
+                        message.symbol, message.last_sequence or message.base, swallow=message.answered
+                    )
                 return Request(
                     history=tick_pb2.BarHistory(symbol=message.symbol, bars=bars, last_sequence=message.last_sequence)
                 )

@@ -35,6 +35,8 @@ class Entry:
     """The number of watermarks before it."""
     done: bool = False
     refused: bool = False
+    in_flight: bool = False
+    """Whether it was sent on this connection, and counts among those without an answer."""
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +74,8 @@ class SymbolLog:
     _row: int = 0  # sequence of the newest answered bar, and its end; None: all bars of that sequence
     _as_of_time: datetime | None = EPOCH
     _partial: int = 0
+    _in_flight: int = 0  # bars sent on this connection that have no answer
+    _owed: int = 0  # bars that the service had applied before, whose answers it may still owe
 
     def __post_init__(self) -> None:
         self.next_sequence = self.sequence + 1
@@ -84,6 +88,17 @@ class SymbolLog:
     def has_done(self) -> bool:
         """Whether there is a tick that may be dropped where room is needed."""
         return bool(self._kept)
+
+    def may_fly(self, entry: Entry, limit: int) -> bool:
+        """Tells whether a tick may be sent although earlier ones have no answer; at least one at a time always may."""
+        return not entry.one_row or self._in_flight < max(1, limit - self._owed)
+
+    def fly(self, entry: Entry) -> None:
+        """Notes that a tick is sent."""
+        self.sent = max(self.sent, entry.sequence)
+        if entry.one_row and not entry.done and not entry.in_flight:
+            entry.in_flight = True
+            self._in_flight += 1
 
     def is_open(self, sequence: int) -> bool:
         """Tells whether a tick still waits for its answer."""
@@ -105,7 +120,7 @@ class SymbolLog:
         if not self.is_open(sequence):
             return False
         entry = self._index[sequence]
-        entry.done = True
+        self._set_done(entry)
         if entry.is_reset:  # bars may be older than those before it
             self._row, self._as_of_time = sequence, EPOCH
         self._advance()
@@ -121,10 +136,11 @@ class SymbolLog:
             if not self._is_new(sequence, as_of_time):
                 return False
             self._row, self._as_of_time = sequence, as_of_time
+            self._owed = max(0, self._owed - 1) if sequence < self._blocked_until else 0
         for entry in self._open:
             if entry.sequence > sequence:
                 break
-            entry.done = True
+            self._set_done(entry)
             self._floor_watermark = entry.watermark
         self._advance()
         # All that was due up to here has been heard, also of ticks whose own word was lost with a connection.
@@ -146,7 +162,8 @@ class SymbolLog:
         entry = self._index.pop(sequence, None)
         if entry is None or entry.done:
             return False
-        entry.done = entry.refused = True
+        self._set_done(entry)
+        entry.refused = True
         self._advance()
         return True
 
@@ -175,11 +192,15 @@ class SymbolLog:
         floor; their other answers are lost. So they wait for nothing, yet they hold the floor until a prediction
         has passed them.
         """
+        self._in_flight = 0
+        for entry in self._open:
+            entry.in_flight = False
         for entry in self._open:
             if entry.sequence >= next_sequence:
                 break
             if not entry.done:
                 entry.done = True
+                self._owed += entry.one_row
                 self._blocked_until = max(self._blocked_until, entry.sequence)
         self._advance()
         missing = [
@@ -204,6 +225,12 @@ class SymbolLog:
     def __iter__(self) -> Iterator[Entry]:
         """Yields the ticks that may be sent again, oldest first."""
         return (entry for entry in (*self._kept, *self._open) if not entry.refused)
+
+    def _set_done(self, entry: Entry) -> None:
+        entry.done = True
+        if entry.in_flight:
+            entry.in_flight = False
+            self._in_flight -= 1
 
     def _is_new(self, sequence: int, as_of_time: datetime | None) -> bool:
         if sequence != self._row:

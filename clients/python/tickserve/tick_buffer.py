@@ -36,6 +36,8 @@ class PastBars:
     """The tick after which it was given."""
     last_sequence: int = 0
     bars: deque[bytes] = field(default_factory=deque)
+    answered: bool = False
+    """Whether the reader has heard of its progress."""
 
 
 class TickBuffer:
@@ -130,8 +132,14 @@ class TickBuffer:
             excess -= 1
         newest.bars.extend(bar.SerializeToString() for bar in bars[excess:])
         newest.last_sequence = last_sequence or newest.last_sequence
+        newest.answered = False
         if len(histories) > 1 and not any(histories[0].position < entry.position < newest.position for entry in log):
             histories.popleft()  # no tick that may be sent again was answered on it
+
+    def answer_history(self, symbol: str) -> None:
+        """Notes that the reader has heard of all that was given so far."""
+        for past in self._histories.get(symbol, ()):
+            past.answered = True
 
     def forget_history(self, symbol: str) -> None:
         """Forgets what was given last: the service has refused it."""

@@ -1,7 +1,7 @@
-"""A model of the service's side of section 6 of the design, in pure Python: replicas, a store that lags, answers that wait.
+"""A model of the service's side of tick streams, in pure Python: replicas, a store that lags, answers that wait.
 
-What it computes is a digest of the bars in a window, so that a tick that is lost, applied twice or out of order shows in
-every later answer. Messages are the contract's own, so that what is sent can be read.
+What it computes is a digest of the bars in a window, so that a tick that is lost, applied twice or out of order shows
+in every later answer. Messages are the contract's own, so that what is sent can be read.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class ModelServer:
             )
         for point in request.open.resume:
             window = self.windows[point.symbol]
-            after = (point.last_answered_sequence, None)
+            after: tuple[int, int | None] = (point.last_answered_sequence, None)
             if point.HasField("last_answered_as_of_time"):
                 after = (point.last_answered_sequence, point.last_answered_as_of_time.seconds)
             if window.lost_sequence > after[0]:
@@ -191,9 +191,7 @@ class ModelServer:
         return True
 
     def _progress(self, symbol: str, sequence: int, *, duplicate: bool = False) -> None:
-        self.out.append(
-            Response(progress=tick_pb2.TickProgress(symbol=symbol, sequence=sequence, duplicate=duplicate))
-        )
+        self.out.append(Response(progress=tick_pb2.TickProgress(symbol=symbol, sequence=sequence, duplicate=duplicate)))
 
     def _gap(self, symbol: str, sequence: int, first: int, last: int) -> None:
         gap = tick_pb2.TickGap(
