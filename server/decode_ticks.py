@@ -5,6 +5,7 @@ Owns the reading of bars, trades, rows and resume points. Knows nothing of sessi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,13 +23,17 @@ _MAX_SEQUENCE = 2**63 - 2
 _MAX_REASON = 256
 
 
-def read_bar(bar: tick_pb2.Bar) -> Bar:
+def read_bar(bar: tick_pb2.Bar, *, latest: float = math.inf) -> Bar:
     """Returns a validated bar.
+
+    Args:
+        bar: The message.
+        latest: Latest beginning that is taken, seconds since the epoch.
 
     Raises:
         Refusal: INVALID_TICK, with the field.
     """
-    start = read_time(bar, "start_time", reason=Reason.INVALID_TICK)
+    start = _read_event_time(bar, "start_time", latest)
     if start is None:
         raise Refusal(Reason.INVALID_TICK, "Set start_time, the beginning of the bar.", field="start_time")
     try:
@@ -45,8 +50,12 @@ def read_bar(bar: tick_pb2.Bar) -> Bar:
         raise Refusal(Reason.INVALID_TICK, f"{field}{str(error).removeprefix(error.field)}.", field=field) from None
 
 
-def read_history(history: tick_pb2.BarHistory) -> list[Bar]:
+def read_history(history: tick_pb2.BarHistory, *, latest: float = math.inf) -> list[Bar]:
     """Returns a history's bars.
+
+    Args:
+        history: The message.
+        latest: See `read_bar`.
 
     Raises:
         Refusal: INVALID_TICK, with the index of the first bad bar.
@@ -58,14 +67,19 @@ def read_history(history: tick_pb2.BarHistory) -> list[Bar]:
     bars = []
     for index, bar in enumerate(history.bars):
         try:
-            bars.append(read_bar(bar))
+            bars.append(read_bar(bar, latest=latest))
         except Refusal as refusal:
             raise refusal.within(f"bars[{index}]") from None
     return bars
 
 
-def read_tick(tick: tick_pb2.Tick, config: ModelConfig) -> Tick:
+def read_tick(tick: tick_pb2.Tick, config: ModelConfig, *, latest: float = math.inf) -> Tick:
     """Returns a validated tick; its symbol is checked by the session.
+
+    Args:
+        tick: The message.
+        config: Of the session's model.
+        latest: Latest event time that is taken, seconds since the epoch.
 
     Raises:
         Refusal: INVALID_TICK, INVALID_TIMEOUT, FEATURE_SCHEMA_MISMATCH, INVALID_SHAPE or NON_FINITE_VALUE.
@@ -76,25 +90,29 @@ def read_tick(tick: tick_pb2.Tick, config: ModelConfig) -> Tick:
     if kind is None:
         raise Refusal(Reason.INVALID_TICK, "Set bar, trade, features, correction or reset.", field="event")
     try:
-        event = _read_event(tick, kind, config)
+        event = _read_event(tick, kind, config, latest)
     except Refusal as refusal:
         raise refusal.within(kind) from None
     return Tick(
         symbol=tick.symbol,
         sequence=tick.sequence,
         event=event,
-        event_time=read_time(tick, "event_time", reason=Reason.INVALID_TICK),
+        event_time=_read_event_time(tick, "event_time", latest),
         valid_duration=read_span(tick, "valid_duration"),
     )
 
 
-def read_watermark(watermark: tick_pb2.Watermark) -> float:
+def read_watermark(watermark: tick_pb2.Watermark, *, latest: float = math.inf) -> float:
     """Returns a watermark's time, seconds since the epoch.
+
+    Args:
+        watermark: The message.
+        latest: Latest time that is taken, seconds since the epoch.
 
     Raises:
         Refusal: INVALID_TICK.
     """
-    time = read_time(watermark, "event_time", reason=Reason.INVALID_TICK)
+    time = _read_event_time(watermark, "event_time", latest)
     if time is None:
         raise Refusal(
             Reason.INVALID_TICK, "Set event_time, before which every event has been sent.", field="event_time"
@@ -118,10 +136,12 @@ def read_resume(points: Sequence[tick_pb2.ResumePoint]) -> list[ResumePoint]:
     return read
 
 
-def _read_event(tick: tick_pb2.Tick, kind: str, config: ModelConfig) -> Bar | Trade | FeatureRow | Correction | Reset:
+def _read_event(
+    tick: tick_pb2.Tick, kind: str, config: ModelConfig, latest: float
+) -> Bar | Trade | FeatureRow | Correction | Reset:
     match kind:
         case "bar":
-            return read_bar(tick.bar)
+            return read_bar(tick.bar, latest=latest)
         case "trade":
             # Price and size are checked where they are applied, by the code that makes bars of them.
             return Trade(price=tick.trade.price, size=tick.trade.size)
@@ -129,7 +149,7 @@ def _read_event(tick: tick_pb2.Tick, kind: str, config: ModelConfig) -> Bar | Tr
             return _read_row(tick.features, config)
         case "correction":
             try:
-                return Correction(read_bar(tick.correction.bar))
+                return Correction(read_bar(tick.correction.bar, latest=latest))
             except Refusal as refusal:
                 raise refusal.within("bar") from None
         case _:
@@ -144,6 +164,21 @@ def _read_row(row: tick_pb2.FeatureRow, config: ModelConfig) -> FeatureRow:
     values = np.fromiter(row.values, dtype=np.float32, count=len(row.values))
     check_finite(values, field="values")
     return FeatureRow(values)
+
+
+def _read_event_time(
+    message: tick_pb2.Bar | tick_pb2.Tick | tick_pb2.Watermark, field: str, latest: float
+) -> float | None:
+    """Returns a time that decides bars: one that is far ahead would close them all for good."""
+    time = read_time(message, field, reason=Reason.INVALID_TICK)
+    if time is not None and time > latest:
+        raise Refusal(
+            Reason.INVALID_TICK,
+            f"{field} lies too far ahead of the server's clock; check its unit, and the clocks.",
+            field=field,
+            metadata={"have": f"{time:.3f}", "latest": f"{latest:.3f}"},
+        )
+    return time
 
 
 _BAR_FIELDS = {

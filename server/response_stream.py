@@ -117,11 +117,13 @@ class ResponseStream(Generic[T]):
             await self._abandon(reader)
 
     async def _abandon(self, reader: asyncio.Task[None]) -> None:
-        """Ends all tasks of a stream that is over, whichever way it ended."""
-        tasks = [reader, *self._pending]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Ends all tasks of a stream that is over, whichever way it ended; also those that are spawned meanwhile."""
+        tasks: list[asyncio.Task[None]] = [reader, *self._pending]
+        while tasks:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            tasks = [task for task in self._pending if not task.done()]
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
-from batching import ExpiredInQueueError
+from batching import ExpiredInQueueError, PredictedDeadlineMissError
 from server.call import Call
 from server.decode import read_priority
 from server.decode_ticks import read_resume
@@ -111,6 +111,7 @@ class TickService:
             if not self._streams:
                 self._all_gone.set()
             stream.close()
+            await asyncio.gather(limit, return_exceptions=True)  # last: this may be cancelled
 
     async def drain(self, grace: float) -> None:
         """Asks every client to go elsewhere, and ends the streams that are left after `grace` seconds.
@@ -211,7 +212,7 @@ class TickService:
             )
             try:
                 answer = await self._predictor.predict(task, terms.assignment)
-            except ExpiredInQueueError:
+            except (ExpiredInQueueError, PredictedDeadlineMissError):
                 if pending.is_bound or pending.deadline <= deadline:
                     raise
                 continue  # its place was the older one's, whose time is up; the newer one still has some

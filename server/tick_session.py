@@ -23,6 +23,7 @@ from server.tick_event import (
     Gap,
     Progress,
     Reset,
+    ResumePoint,
     Tick,
     Trade,
 )
@@ -90,7 +91,7 @@ class TickSession:
 
     def lost(self, window: SymbolWindow) -> None:
         """Hears from the store; see `WindowListener`."""
-        if self._windows.get(window.symbol, window) is window:
+        if self._windows.get(window.symbol) is window and window.symbol not in self._lost:
             self._lost.add(window.symbol)
             self._on_lost(window.symbol)
 
@@ -100,21 +101,37 @@ class TickSession:
         One prediction at a time, because each comes with a window of its own.
         """
         for point in self.terms.resume:
-            window = self._windows[point.symbol]
             self._counters.resumed += 1
-            lost = window.lost_after(point.sequence, point.as_of_time)
-            if lost is not None:
+            yield from self._missed_of(self._windows[point.symbol], point)
+
+    def _missed_of(self, window: SymbolWindow, point: ResumePoint) -> Iterator[Event]:
+        lost = window.lost_after(point.sequence, point.as_of_time)
+        if lost is not None:
+            yield Gap(
+                symbol=window.symbol,
+                sequence=window.last_sequence,
+                first_missing=min(point.sequence + 1, lost.sequence),
+                last_missing=lost.sequence,
+            )
+        for row in window.entries_after(point.sequence, point.as_of_time):
+            if window.symbol in self._lost:
+                return  # meanwhile it may hold another stream's rows
+            due = self._due(window, row, None)
+            if due is None:
+                continue
+            # What was due for the bar before it was corrected cannot be computed any more.
+            original = dataclasses.replace(row, sequence=row.first_sequence)
+            was_due = original.follows(point.sequence, point.as_of_time)
+            first_missing = row.first_sequence if was_due else point.sequence + 1
+            if first_missing < row.sequence:
                 yield Gap(
-                    symbol=point.symbol,
-                    sequence=window.last_sequence,
-                    first_missing=min(point.sequence + 1, lost.sequence),
-                    last_missing=lost.sequence,
+                    symbol=window.symbol,
+                    sequence=row.sequence,
+                    first_missing=first_missing,
+                    last_missing=row.sequence - 1,
                 )
-            for row in window.entries_after(point.sequence, point.as_of_time):
-                due = self._due(window, row, None)
-                if due is not None:
-                    self._counters.recomputed += 1
-                    yield due
+            self._counters.recomputed += 1
+            yield due
 
     async def apply_history(self, symbol: str, bars: Sequence[Bar], last_sequence: int) -> list[Event]:
         """Fills a window without predictions, all bars or none, giving way to others meanwhile.
@@ -165,23 +182,25 @@ class TickSession:
         events.extend(answers or [_progress(window)])
         return events
 
-    async def close_until(self, event_time: float) -> list[Event]:
+    async def close_until(self, event_time: float) -> Iterator[Event]:
         """Takes a watermark for all symbols: every event before it has been sent. Returns what is due.
+
+        All windows have taken it when this returns; the predictions come one at a time, because each has a window of
+        its own. They must be taken before anything else is applied.
 
         Raises:
             Refusal: INVALID_TICK, where the time is out of its range.
         """
         time_slice = TimeSlice()
-        events: list[Event] = []
+        closed: list[tuple[SymbolWindow, ClosedRow]] = []
         for symbol, window in list(self._windows.items()):
             if symbol in self._lost:
                 continue
-            revised = window.close_until(event_time)
+            closed.extend((window, row) for row in window.close_until(event_time))
             self._store.changed(window)
-            due = [self._due(window, row, None) for row in revised]
-            events.extend(event for event in due if event is not None)
             await time_slice.give_way()
-        return events
+        due = (self._due(window, row, None) for window, row in closed if window.symbol not in self._lost)
+        return (event for event in due if event is not None)
 
     def _due(self, window: SymbolWindow, row: ClosedRow, valid_duration: float | None) -> DuePrediction | None:
         """Returns the prediction that a row makes due; None if its window is not full, or it is not its turn."""

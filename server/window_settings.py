@@ -43,6 +43,10 @@ class WindowSettings(BaseModel):
         default=0.0,
         description="Seconds after a bar's end for which late trades still enter it; it closes that much later",
     )
+    max_event_lead: NotNegative = Field(
+        default=86_400.0,
+        description="Seconds by which an event may be ahead of the server's clock; a later one would close all bars",
+    )
     time_to_live: Annotated[float, Field(ge=60, le=365 * 86_400)] = Field(
         default=_WEEK, description="Seconds without a stream after which the Redis forgets a symbol"
     )

@@ -40,12 +40,11 @@ class WindowState:
         last_sequence: Sequence number of the last tick applied; 0 before the first. Not to be set from outside.
         as_of_time: End of the newest bar, seconds since the epoch; None before the first. Not to be set from outside.
         epoch: Raised by each `open`; a stream with an older one has lost the symbol.
-        holders: Open streams that use the window; only a window without any may be forgotten.
         reset_count: Resets so far.
     """
 
     __slots__ = (
-        "_feed", "_interval", "_journal", "_lateness_bound", "_rows", "_steps", "as_of_time", "epoch", "holders",
+        "_feed", "_interval", "_journal", "_lateness_bound", "_rows", "_steps", "as_of_time", "epoch",
         "last_sequence", "reset_count", "symbol",
     )  # fmt: skip
 
@@ -61,7 +60,6 @@ class WindowState:
         self.last_sequence = 0
         self.as_of_time: float | None = None
         self.epoch = 0
-        self.holders = 0
         self.reset_count = 0
         self._steps = config.network.time_steps
         self._interval = config.bar_interval_seconds
