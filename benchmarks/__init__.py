@@ -4,5 +4,10 @@ load/        the load generator, in processes of its own: open loop, closed loop
 peers/       other servers, each in a process of its own; and how targets are started and stopped
 overload/    urgent calls beside saturating background work: `python -m benchmarks.overload`
 serving/     latency and throughput against the bare engine: `python -m benchmarks.serving`
+engine/      each engine at each batch size, with eager as the base: `python -m benchmarks.engine`
+stages/      where a call's time goes, stage by stage: `python -m benchmarks.stages`
+soak/        a replica's memory over 200,000 requests: `python -m benchmarks.soak`
+threads/     engine threads beside a busy core
+core/        the scheduler's cost per request
 scheduling/  the scheduler's simulator and microbenchmark
 """

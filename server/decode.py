@@ -144,8 +144,9 @@ def read_window(window: window_pb2.Window, config: ModelConfig) -> FloatArray:
     if kind is None:
         raise Refusal(Reason.MISSING_INPUT, "Set raw_float32 or values.")
     if kind == "raw_float32":
-        check_length("raw_float32", "bytes", len(window.raw_float32), 4 * features * steps)
-        values = np.frombuffer(window.raw_float32, dtype="<f4")
+        raw = window.raw_float32  # once: each access makes another copy
+        check_length("raw_float32", "bytes", len(raw), 4 * features * steps)
+        values = np.frombuffer(raw, dtype="<f4")
     else:
         check_length("values", "numbers", len(window.values.values), features * steps)
         values = np.fromiter(window.values.values, dtype=np.float32, count=features * steps)

@@ -6,22 +6,23 @@ from time to time, loaded beside the one that serves, and takes its place when i
 batches or engines.
 
 Which version answers requests that name none: the highest one that could be loaded. A newer one that fails, or that is
-quarantined for wrong answers, leaves the one before it in place.
+quarantined for wrong answers, leaves the one before it in place. Other files under a number are a new version: one that
+was taken back and published anew has the number of the one before.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
-from model.errors import ModelError, ModelNotFoundError
+from model.errors import ModelError
 from server.live_settings import LiveSettings
 from server.loaded_versions import Key, LoadedVersions
-from server.refusal import Reason, Refusal, model_loading
+from server.refusal import model_loading
 from server.served_model import ServedModel
+from server.version_catalog import VersionCatalog, unusable
 from server.version_loading import VersionLoading
 from server.version_source import VersionSource
 
@@ -46,19 +47,17 @@ class ModelPool:
         on_loaded: Callable[[ServedModel], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._source = source
         self._live = live
         self._on_loaded = on_loaded
         self._clock = clock
         self._loaded = LoadedVersions()
+        self._catalog = VersionCatalog(source)
         self._loading = VersionLoading(source, clock=clock, on_end=self._finish_loading)
         # By name: the version that answers requests which name none, and the one that is to.
         self._serving: dict[str, int] = {}
         self._awaited: dict[str, int] = {}
         self._protected: frozenset[Key] = frozenset()
         self._default_name = live.current.default_model
-        # Apart from the thread that loads: who asks for a version must not wait until another one is loaded.
-        self._resolver = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model-resolver")
 
     async def start(self) -> None:
         """Loads and warms up the default model's latest version, and begins to load those that are pinned.
@@ -70,9 +69,8 @@ class ModelPool:
             ModelError: None can be served; the message names the latest one's file, the reason and the remedy.
         """
         name = self._default_name
-        loop = asyncio.get_running_loop()
         failure: ModelError | None = None
-        for version in await loop.run_in_executor(self._resolver, self._existing, name):
+        for version in await self._catalog.versions(name):
             try:
                 served = await self._loading.load_first((name, version))
             except ModelError as error:
@@ -90,7 +88,7 @@ class ModelPool:
     def close(self) -> None:
         """Stops loading. Versions in use stay alive as long as a batch holds them."""
         self._loading.close()
-        self._resolver.shutdown(wait=False, cancel_futures=True)
+        self._catalog.close()
 
     async def get(self, name: str, version: int) -> ServedModel:
         """Returns a loaded version; empty name and version 0 stand for the default and the one that serves.
@@ -106,9 +104,9 @@ class ModelPool:
         served = self._loaded.use(key, self._clock())
         if served is not None:
             return served
-        if not self._loading.start(key):
+        if not self._loading.start(key) and (version or not await self._fall_back(key[0])):
             # Made anew each time: an exception that is raised again grows by a traceback.
-            raise self._unusable(*key)
+            raise unusable(*key)
         raise model_loading(f"Version {key[1]} of model {key[0]}")
 
     def request(self, name: str, version: int) -> ServedModel | None:
@@ -131,20 +129,23 @@ class ModelPool:
         key = (name, version or self._serving.get(name, 0) or self._awaited.get(name, 0))
         if key in self._loaded or self._loading.is_known(key):
             return key
-        key = (name, await self._resolve(name, version or None))
+        key = (name, await self._catalog.resolve(name, version or None))
         if not version:
             self._awaited[name] = key[1]
         return key
 
     async def refresh(self) -> None:
         """Looks for new versions of the models in use, begins to load them, and forgets versions that nobody uses."""
-        loop = asyncio.get_running_loop()
+        for key, identity in (await self._catalog.identities(self._loading.identities)).items():
+            # What is gone has not been replaced: the registry may be gone, and come back as it was.
+            if identity not in (None, self._loading.identities[key]):
+                self._loading.forgive(key)
+                if key in self._loaded:
+                    self._loading.start(key)  # what was read before answers until then
         for name in sorted(self._serving):
-            try:
-                versions = await loop.run_in_executor(self._resolver, self._existing, name)
-            except ModelError as error:
-                logger.debug("no newer version of %s: %s", name, error)  # what is loaded still answers
-            else:
+            with suppress(ModelError):  # it has been told, and what is loaded still answers
+                versions = await self._catalog.versions(name)
+                self._loading.forget_failures(name, but_of=versions)
                 self._follow(name, versions)
         self._load_kept()
         self._evict()
@@ -156,7 +157,7 @@ class ModelPool:
             self._load_kept()
 
     def quarantine(self, key: Key, why: str) -> None:
-        """Takes a version that gave a wrong answer out of service for good; the last one that serves stays.
+        """Takes a version that gave a wrong answer out of service; the last one that serves stays.
 
         Its items fail one by one anyway; this keeps the next ones from it.
         """
@@ -171,7 +172,8 @@ class ModelPool:
             if not usable:
                 logger.critical("no other version of %s is loaded: it goes on serving until one is", name)
                 return
-            self._serving[name] = max(usable)
+            # The next one below it: one above it was not chosen to serve before.
+            self._serving[name] = max(usable, key=lambda other: (other < version, other))
         self._loaded.forget(key)
 
     def loaded(self) -> Mapping[Key, ServedModel]:
@@ -182,7 +184,7 @@ class ModelPool:
         """Returns "serving", "loading", "failed" or "available"."""
         if key in self._loading:
             return "loading"
-        if not self._loading.is_possible(key):
+        if self._loading.is_bad(key):
             return "failed"
         return "serving" if key in self._loaded else "available"
 
@@ -204,30 +206,30 @@ class ModelPool:
             if key[1] and key not in self._loaded:
                 self._loading.start(key)
 
-    def _existing(self, name: str) -> tuple[int, ...]:
-        """Returns a model's versions, newest first. Blocks."""
-        latest = self._source.resolve(name, None)
-        return (latest, *(version for version in reversed(self._source.versions(name)) if version < latest))
-
     def _follow(self, name: str, versions: tuple[int, ...]) -> None:
-        """Lets a model's highest version take over as soon as it can answer.
-
-        Where that one cannot, what serves goes on; a quarantined one gives way to the highest that can be loaded.
-        """
+        """Lets a model's highest version that can answer take over, and begins to load one that may be it."""
         serving = self._serving.get(name)
         for version in versions:
             key = (name, version)
             if version == serving and not self._loading.is_banned(key):
                 return
-            if key in self._loaded and not self._loading.is_banned(key):
+            # One that is loaded and on its way again has been replaced.
+            if key in self._loaded and not self._loading.is_known(key):
                 self._awaited[name] = version
                 self._take_over(key)
                 return
             if self._loading.start(key):
                 self._awaited[name] = version
                 return
-            if serving is not None and not self._loading.is_banned((name, serving)):
-                return
+
+    async def _fall_back(self, name: str) -> bool:
+        """Begins to load what serves in the place of a latest version that cannot; tells whether there is any."""
+        self._awaited.pop(name, None)  # the latest, which is not on its way
+        try:
+            self._follow(name, await self._catalog.versions(name))
+        except ModelError:
+            return False
+        return name in self._awaited or name in self._serving
 
     def _take_over(self, key: Key) -> None:
         name, version = key
@@ -240,22 +242,6 @@ class ModelPool:
             if self._loading.is_banned((name, before)):
                 self._loaded.forget((name, before))
             logger.info("model %s: version %d takes over from version %d", name, version, before)
-
-    async def _resolve(self, name: str, version: int | None) -> int:
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._resolver, self._source.resolve, name, version)
-        except ModelNotFoundError as error:
-            known = ", ".join(f"{known_name} {list(versions)}" for known_name, versions in error.available.items())
-            raise Refusal(
-                Reason.MODEL_NOT_FOUND,
-                f"The registry has no such model version; it has: {known[:512] or 'nothing'}.",
-                field="model",
-                metadata={"name": name[:128], "version": str(version or "latest")},
-            ) from None
-        except ModelError as error:
-            logger.warning("model %s version %s refused: %s", name, version, error)
-            raise self._unusable(name, version) from None
 
     def _finish_loading(self, key: Key, served: ServedModel | None) -> None:
         if served is None:
@@ -275,11 +261,3 @@ class ModelPool:
             logger.info("model %s version %d leaves memory", name, version)
             if self._serving.get(name) == version:
                 del self._serving[name]
-
-    def _unusable(self, name: str, version: int | None) -> Refusal:
-        return Refusal(
-            Reason.MODEL_NOT_FOUND,
-            "This model version exists but could not be loaded; the server's log names the file and the remedy.",
-            field="model",
-            metadata={"name": name[:128], "version": str(version or "latest")},
-        )

@@ -130,8 +130,7 @@ class PredictionService:
 
         async def answer(request: StreamPredictRequest, received_at: float) -> StreamPredictResponse:
             try:
-                terms = await self._terms(request, call, received_at=received_at)
-                terms = dataclasses.replace(terms, kept_arms=kept_arms)
+                terms = await self._terms(request, call, received_at=received_at, kept_arms=kept_arms)
                 prediction = await self._answer(request, request.options, terms, call)
                 return StreamPredictResponse(request_id=request.request_id, prediction=prediction)
             except Exception as error:
@@ -160,7 +159,12 @@ class PredictionService:
                 yield response
 
     async def _terms(
-        self, request: PredictRequest | PredictBatchRequest | StreamPredictRequest, call: Call, *, received_at: float
+        self,
+        request: PredictRequest | PredictBatchRequest | StreamPredictRequest,
+        call: Call,
+        *,
+        received_at: float,
+        kept_arms: dict[str, Arm] | None = None,
     ) -> Terms:
         priority = read_priority(request.priority)
         timeout = read_span(request, "timeout")
@@ -172,7 +176,14 @@ class PredictionService:
             received_at=received_at, rpc_deadline=call.rpc_deadline, timeout=timeout, priority=priority
         )
         target = await self._predictor.resolve(request.model.name, request.model.version)
-        return Terms(target=target, priority=priority, deadline=deadline, received_at=received_at, max_age=max_age)
+        return Terms(
+            target=target,
+            priority=priority,
+            deadline=deadline,
+            received_at=received_at,
+            max_age=max_age,
+            kept_arms=kept_arms,
+        )
 
     async def _answer_once(
         self,

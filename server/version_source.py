@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Hashable
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from model.compiled_cache import CompiledCache
 from model.engine_plan import EngineChoice
+from model.golden_file import GOLDEN_FILE
 from model.model_loader import ModelLoader
 from model.registry import Registry
+from model.version_folder import CONFIG_FILE, WEIGHTS_FILE
 from server.live_settings import LiveSettings
 from server.loaded_versions import Key
 from server.served_model import ServedModel
@@ -33,7 +38,15 @@ class VersionSource(Protocol):
         ...
 
     def versions(self, name: str) -> tuple[int, ...]:
-        """Returns the versions of a model, ascending; none if it is unknown."""
+        """Returns the versions of a model, ascending; none if it is unknown.
+
+        Raises:
+            ModelError: The model's folder cannot be read.
+        """
+        ...
+
+    def identity(self, key: Key) -> Hashable:
+        """Returns what changes when the version's files do; None while it is not complete. Reads none of them."""
         ...
 
     def load(self, key: Key, *, beside_service: bool) -> ServedModel:
@@ -68,6 +81,12 @@ class RegistrySource:
         """See `VersionSource`."""
         return self._registry.versions(name)
 
+    def identity(self, key: Key) -> Hashable:
+        """See `VersionSource`."""
+        folder = self._registry.path / key[0] / str(key[1])
+        weights, config, golden = (_identity(folder / name) for name in (WEIGHTS_FILE, CONFIG_FILE, GOLDEN_FILE))
+        return (weights, config, golden) if weights and config else None
+
     def load(self, key: Key, *, beside_service: bool) -> ServedModel:
         """See `VersionSource`."""
         settings = self._live.current
@@ -99,3 +118,15 @@ class RegistrySource:
             upper=upper,
             memory_bytes=prepared.memory_bytes,
         )
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """Inode, size and time of the last change; None where there is no file to look at.
+
+    Not the device: a registry that was mounted again holds the same files.
+    """
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -129,13 +129,11 @@ def expected(percent: float) -> dict[str, int]:
 
 
 class Broken(FakeEngine):
-    """A version that has gone bad after it was let in: no answer is finite."""
+    """A version that has gone bad after it was let in: every call fails."""
 
     def run(self, windows: NDArray[np.float32]) -> ModelOutputs:
         """See `model.engine.Engine`."""
-        outputs = super().run(windows)
-        outputs.class_probabilities[:] = np.nan
-        return outputs
+        raise RuntimeError("broken")
 
 
 def replace_engine(service: Service, version: int, engine: Engine) -> None:

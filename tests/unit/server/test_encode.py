@@ -84,6 +84,23 @@ def test_an_answer_can_be_audited_from_itself() -> None:
     assert (execution.replica_id, execution.trace_id, execution.cached) == ("replica", TRACE, False)
 
 
+def test_every_part_is_there_even_where_all_its_values_are_zero() -> None:
+    """A span of no time is told, not left out; only a time that nobody knows is."""
+    given = answer(slack=0.0)
+    task = dataclasses.replace(given.task, origin=InputOrigin(), trace_id="")
+    completion = dataclasses.replace(given.completion, chosen_at=task.received_at, inference_duration=0.0)
+    nothing = dataclasses.replace(
+        given, task=task, completion=completion, total_duration=0.0, input_sha256="", out_of_distribution=False
+    )
+    prediction = write_prediction(nothing, PredictOptions())
+    for part in ("model", "input", "execution", "ensemble"):
+        assert prediction.HasField(part)
+    for span in ("queue_duration", "inference_duration", "total_duration", "deadline_slack"):
+        assert prediction.execution.HasField(span)
+        assert getattr(prediction.execution, span) == Duration()
+    assert not prediction.input.HasField("as_of_time")
+
+
 def test_the_defaults_show_uncertainty_and_ensemble_but_no_features() -> None:
     """An empty options message and none at all mean the same."""
     prediction = write()

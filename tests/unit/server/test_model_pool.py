@@ -2,7 +2,9 @@
 
 import asyncio
 import dataclasses
+import itertools
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,8 @@ class FakeSource:
         beside: Those of them that were loaded with regard for the service.
         gate: Loading waits for it.
         gone: The registry cannot be read.
+        latest_is_damaged: There is a `latest/` folder that cannot be imported.
+        editions: How often a version's files were replaced, by version.
     """
 
     def __init__(self, known: Mapping[str, Sequence[int]]) -> None:
@@ -44,11 +48,13 @@ class FakeSource:
         self.gate = threading.Event()
         self.gate.set()
         self.gone = False
+        self.latest_is_damaged = False
+        self.editions: Counter[Key] = Counter()
 
     def resolve(self, name: str, version: int | None) -> int:
         """See `VersionSource`."""
-        if self.gone:
-            raise ModelLoadError(Path(SECRET), "gone")
+        if self.gone or (self.latest_is_damaged and version is None):
+            raise ModelLoadError(Path(SECRET), "gone" if self.gone else "half-written")
         versions = self.known.get(name, [])
         if not versions or (version is not None and version not in versions):
             raise ModelNotFoundError(name, version, self.known)
@@ -56,7 +62,11 @@ class FakeSource:
 
     def versions(self, name: str) -> tuple[int, ...]:
         """See `VersionSource`."""
-        return tuple(self.known.get(name, []))
+        return () if self.gone else tuple(self.known.get(name, []))
+
+    def identity(self, key: Key) -> int | None:
+        """See `VersionSource`."""
+        return None if self.gone or key[1] not in self.known.get(key[0], []) else self.editions[key]
 
     def load(self, key: Key, *, beside_service: bool) -> ServedModel:
         """See `VersionSource`."""
@@ -67,7 +77,8 @@ class FakeSource:
         self.gate.wait(30)
         if key in self.damaged:
             raise ModelLoadError(Path(SECRET), "damaged")
-        return dataclasses.replace(served_model(name=name, version=number), memory_bytes=MIB)
+        served = served_model(name=name, version=number)
+        return dataclasses.replace(served, sha256=f"{name}:{number}:{self.editions[key]}", memory_bytes=MIB)
 
 
 class Clock:
@@ -436,3 +447,198 @@ async def test_whoever_needs_to_know_is_told_of_each_version(
     await load(pool, "other", 2)
     assert [(served.name, served.version) for served in told] == [("cnn_lstm", 2), ("other", 2)]
     assert (await pool.get("other", 2)) is told[1]
+
+
+async def look(pool: ModelPool) -> None:
+    """Lets the pool look for versions, and waits until it has loaded what it found."""
+    await pool.refresh()
+    await loading_ended(pool)
+
+
+async def test_a_number_that_is_published_anew_is_another_version(pool: ModelPool, source: FakeSource) -> None:
+    """Whoever takes a version back and publishes the next one gives it the same number: it serves, not the old one."""
+    source.known["cnn_lstm"].append(3)
+    await look(pool)
+    first = await pool.get("", 0)
+    source.known["cnn_lstm"].remove(3)
+    await look(pool)
+    assert (await pool.get("", 0)).version == 2
+    source.known["cnn_lstm"].append(3)
+    source.editions["cnn_lstm", 3] += 1
+    source.gate.clear()
+    await pool.refresh()
+    assert (await pool.get("", 0)).version == 2
+    source.gate.set()
+    await loading_ended(pool)
+    second = await pool.get("", 0)
+    assert (second.version, second.sha256 == first.sha256) == (3, False)
+    await look(pool)
+    assert source.loads.count(("cnn_lstm", 3)) == 2
+
+
+async def test_files_replaced_under_a_version_that_serves(pool: ModelPool, source: FakeSource) -> None:
+    """What was read before answers until the new files can; new ones that are damaged change nothing."""
+    first = await pool.get("", 0)
+    source.editions["cnn_lstm", 2] += 1
+    source.damaged.add(("cnn_lstm", 2))
+    await look(pool)
+    assert await pool.get("", 0) is first
+    assert pool.state(("cnn_lstm", 2)) == "failed"
+    source.damaged.clear()
+    source.editions["cnn_lstm", 2] += 1
+    await look(pool)
+    assert (await pool.get("", 0)).sha256 != first.sha256
+    assert pool.state(("cnn_lstm", 2)) == "serving"
+
+
+async def test_other_files_end_a_quarantine_and_nothing_else_does(pool: ModelPool, source: FakeSource) -> None:
+    """A registry that comes back as it was, or time, does not; the retrained version of the same number does."""
+    pool.quarantine(("cnn_lstm", 2), "a test")
+    await look(pool)
+    source.gone = True
+    await look(pool)
+    source.gone = False
+    await look(pool)
+    assert (await pool.get("", 0)).version == 1
+    source.editions["cnn_lstm", 2] += 1
+    await look(pool)
+    served = await pool.get("", 0)
+    assert (served.version, served.sha256) == (2, "cnn_lstm:2:1")
+
+
+async def test_a_mended_version_is_tried_at_once(pool: ModelPool, source: FakeSource) -> None:
+    """Nobody waits out a delay that was made for files that are still the same."""
+    source.known["cnn_lstm"].append(3)
+    source.damaged.add(("cnn_lstm", 3))
+    await look(pool)
+    assert pool.state(("cnn_lstm", 3)) == "failed"
+    source.damaged.clear()
+    source.editions["cnn_lstm", 3] += 1
+    await look(pool)
+    assert (await pool.get("", 0)).version == 3
+
+
+async def test_a_damaged_version_that_is_deleted_is_unknown(pool: ModelPool, source: FakeSource) -> None:
+    """Whoever names it is told what there is, not that it could not be loaded."""
+    source.known["cnn_lstm"].append(3)
+    source.damaged.add(("cnn_lstm", 3))
+    await look(pool)
+    assert "could not be loaded" in str(await refusal_of(pool, "cnn_lstm", 3))
+    source.known["cnn_lstm"].remove(3)
+    await look(pool)
+    assert "no such model version" in str(await refusal_of(pool, "cnn_lstm", 3))
+
+
+async def test_files_that_stay_damaged_are_tried_ever_less(pool: ModelPool, source: FakeSource, clock: Clock) -> None:
+    """Trying costs the neighbours processor time; it goes on, every quarter of an hour in the end."""
+    source.known["cnn_lstm"].append(3)
+    source.damaged.add(("cnn_lstm", 3))
+    tried = []
+    for _ in range(300):  # fifty minutes
+        before = len(source.loads)
+        await look(pool)
+        tried += [clock.now] * (len(source.loads) - before)
+        assert pool.state(("cnn_lstm", 3)) == "failed"
+        clock.now += 10
+    delays = [after - before for before, after in itertools.pairwise(tried)]
+    assert delays == [30, 60, 120, 240, 480, 900, 900]
+    assert (await pool.get("", 0)).version == 2
+
+
+async def test_the_next_highest_version_follows_a_quarantined_one(pool: ModelPool, source: FakeSource) -> None:
+    """At once the highest below it that is loaded, and then the highest that can be."""
+    source.known["cnn_lstm"] = [1, 2, 3, 4]
+    await look(pool)
+    await load(pool, "cnn_lstm", 1)
+    pool._loaded.forget(("cnn_lstm", 2))
+    pool.quarantine(("cnn_lstm", 4), "a test")
+    assert (await pool.get("", 0)).version == 1
+    await look(pool)
+    assert (await pool.get("", 0)).version == 3
+
+
+async def test_no_version_above_a_quarantined_one_takes_over(pool: ModelPool, source: FakeSource) -> None:
+    """A version that was taken back and is still loaded for those who name it does not come to serve again."""
+    source.known["cnn_lstm"].append(3)
+    await look(pool)
+    source.known["cnn_lstm"].remove(3)
+    await look(pool)
+    await load(pool, "cnn_lstm", 1)
+    pool.quarantine(("cnn_lstm", 2), "a test")
+    assert (await pool.get("", 0)).version == 1
+
+
+async def test_a_damaged_latest_of_another_model_gives_way(pool: ModelPool, source: FakeSource) -> None:
+    """Not the default model alone is served by the highest version that can be; without any, callers are told."""
+    source.damaged |= {("other", 3), ("other", 2)}
+    for _ in range(2):  # each failure sends the next caller one version further down
+        await load(pool, "other", 0)
+    await load(pool, "other", 0)
+    assert (await pool.get("other", 0)).version == 1
+    source.known["third"] = [1]
+    source.damaged.add(("third", 1))
+    await load(pool, "third", 0)
+    for _ in range(2):
+        assert (await refusal_of(pool, "third", 0)).reason is Reason.MODEL_NOT_FOUND
+
+
+async def test_a_damaged_latest_folder_hides_no_other_version(
+    pool: ModelPool, source: FakeSource, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Versions beside it are found, one that starts serves them, and the log has its file once."""
+    source.latest_is_damaged = True
+    source.known["cnn_lstm"].append(3)
+    for _ in range(3):
+        await look(pool)
+    assert (await pool.get("", 0)).version == 3
+    assert caplog.text.count(SECRET) == 1
+    another = ModelPool(source, LiveSettings(settings), on_loaded=lambda _: None)
+    await another.start()
+    assert (await another.get("", 0)).version == 3
+    another.close()
+
+
+async def test_a_registry_that_disappears_is_told_once_each_time(
+    pool: ModelPool, source: FakeSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has the reason, and not every five seconds."""
+    for _ in range(2):
+        source.gone = True
+        for _ in range(3):
+            await look(pool)
+        source.gone = False
+        await look(pool)
+    assert caplog.text.count("gone") == 2
+    assert source.loads == [("cnn_lstm", 2)]
+
+
+async def test_what_failed_at_the_start_is_not_tried_again_at_once(
+    source: FakeSource, settings: Settings, clock: Clock
+) -> None:
+    """It is known as failed, and takes over when it is mended."""
+    source.damaged.add(("cnn_lstm", 2))
+    pool = ModelPool(source, LiveSettings(settings), on_loaded=lambda _: None, clock=clock)
+    await pool.start()
+    assert pool.state(("cnn_lstm", 2)) == "failed"
+    await look(pool)
+    assert source.loads == [("cnn_lstm", 2), ("cnn_lstm", 1)]
+    source.damaged.clear()
+    source.editions["cnn_lstm", 2] += 1
+    await look(pool)
+    assert (await pool.get("", 0)).version == 2
+    pool.close()
+
+
+async def test_a_fault_of_ours_is_logged_with_its_trace(
+    pool: ModelPool, source: FakeSource, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no rule foresaw fails the version alone, and can be found."""
+
+    def fail(*_: object, **__: object) -> ServedModel:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(source, "load", fail)
+    await load(pool, "other", 1)
+    assert pool.state(("other", 1)) == "failed"
+    assert "Traceback" in caplog.text
+    assert (await pool.get("", 0)).version == 2
