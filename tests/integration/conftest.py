@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,12 +48,18 @@ class Service:
         return {pid for pid in family if _command(pid).startswith("ray::ServeReplica:tickserve")}
 
 
+# Above the ranges of the replicas and of Ray's workers, below those that the system gives to whoever connects: a port from
+# there may be taken again before the service, which takes seconds to start, listens on it.
+_PORTS = random.sample(range(32_000, 32_768), 768)
+
+
 def free_port() -> int:
-    """Returns a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Returns a port that nobody listens on now; never the same one twice."""
+    while True:
+        port = _PORTS.pop()
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def environment(registry: Path, **extra: str) -> dict[str, str]:
