@@ -1,7 +1,6 @@
 """Versions come, go and break in the registry of a real service while it is called, and no call fails for it.
 
-The tests share one service and leave it with some sound version serving; each asks which. Only the first one tells of
-its start.
+All tests but the first share one service and leave it with some sound version serving; each asks which.
 """
 
 import asyncio
@@ -81,12 +80,19 @@ def client(live: Service) -> Iterator[Client]:
         yield connected
 
 
-def stage(place: Path) -> Path:
-    """Makes a new version that differs from all others, beside the registry, as a careful copy would; returns it."""
+def stage(place: Path, *, unseen: bool = False) -> Path:
+    """Makes a new version that differs from all others, beside the registry, as a careful copy would; returns it.
+
+    Args:
+        place: The registry.
+        unseen: Whether no run of these tests has had its weights, so that nothing compiled of them is kept.
+    """
     registry = Registry(place)
     loaded = registry.load(NAME, 1)
     number = registry.versions(NAME)[-1] + 1
-    loaded.network.state_dict()["classification.output.bias"].add_(0.01 * number)
+    loaded.network.state_dict()["classification.output.bias"].add_(
+        0.01 * number + (time.time_ns() % 10**6 * 1e-7 if unseen else 0)
+    )
     new = place.parent / f"new-{time.monotonic_ns()}"
     Registry(new).save(NAME, loaded.network, loaded.config, real_windows()[:256])
     return new / NAME / "1"
@@ -185,6 +191,44 @@ def refusal(client: Client, model: str) -> TickserveError:
     return wait_for(ask, timeout=PATIENCE)
 
 
+def test_what_the_original_had_is_served(tmp_path: Path) -> None:
+    """MODEL_REGISTRY_PATH, bare weights in MODEL_PATH, and a literal `latest/` folder that changes while it serves."""
+    place = make_registry(tmp_path / "models", versions=1)
+    registry = Registry(place)
+    loaded = registry.load(NAME, 1)
+    bias = loaded.network.state_dict()["classification.output.bias"]
+
+    def weights() -> tuple[bytes, str]:
+        bias.add_(0.1)
+        content = saved_bytes(loaded.network.state_dict())
+        return content, hashlib.sha256(content).hexdigest()
+
+    bare, bare_sha256 = weights()
+    (tmp_path / "cnn_lstm_hybrid.pth").write_bytes(bare)
+    latest = place / NAME / "latest"
+    latest.mkdir()
+    content, first_sha256 = weights()
+    (latest / "model.pth").write_bytes(content)
+    (latest / "config.json").write_text(dataclasses.replace(loaded.config, sha256="").to_json())
+
+    env = environment(
+        place,
+        MODEL_REGISTRY_PATH=str(place),
+        MODEL_PATH=str(tmp_path / "cnn_lstm_hybrid.pth"),
+        TICKSERVE_MODELS__POLL_INTERVAL="0.2",
+    )
+    del env["TICKSERVE_REGISTRY"]
+    with serving(env, place) as service, Client(service.target, default_timeout=20) as client:
+        answer = client.predict(real_windows()[0])
+        assert (answer.model.version, answer.model.sha256) == (3, first_sha256)
+        assert listed(client)[NAME, 2].version.sha256 == bare_sha256
+        content, second_sha256 = weights()
+        put(latest / "model.pth", content)
+        serves(client, 4)
+        assert client.predict(real_windows()[0]).model.sha256 == second_sha256
+    assert registry.versions(NAME) == (1, 2, 3, 4)
+
+
 def test_a_damaged_latest_lets_the_one_before_it_start(live: Service, place: Path, client: Client) -> None:
     """The log has its file and reason, callers see that it failed; mended, it takes over without a restart."""
     assert version(client) == 2
@@ -243,7 +287,7 @@ async def test_a_new_version_takes_over_under_load(
         callers = [asyncio.create_task(call(connected, 16 * number)) for number in range(4)]
         callers.append(asyncio.create_task(stream(connected)))
         try:
-            new = await asyncio.to_thread(lambda: publish(place, stage(place)))
+            new = await asyncio.to_thread(lambda: publish(place, stage(place, unseen=True)))
             await asyncio.to_thread(serves, client, new)
             await asyncio.sleep(20 * PACE)  # so that each of them hears it
         finally:
@@ -398,41 +442,3 @@ def test_the_command_line_says_what_answers_and_why(live: Service, client: Clien
     for words in ("SERVING", f"{engine.name} {engine.precision} {engine.device}, {engine.thread_count} threads"):
         assert words in line
     assert engine.reason in line
-
-
-def test_what_the_original_had_is_served(tmp_path: Path) -> None:
-    """MODEL_REGISTRY_PATH, bare weights in MODEL_PATH, and a literal `latest/` folder that changes while it serves."""
-    place = make_registry(tmp_path / "models", versions=1)
-    registry = Registry(place)
-    loaded = registry.load(NAME, 1)
-    bias = loaded.network.state_dict()["classification.output.bias"]
-
-    def weights() -> tuple[bytes, str]:
-        bias.add_(0.1)
-        content = saved_bytes(loaded.network.state_dict())
-        return content, hashlib.sha256(content).hexdigest()
-
-    bare, bare_sha256 = weights()
-    (tmp_path / "cnn_lstm_hybrid.pth").write_bytes(bare)
-    latest = place / NAME / "latest"
-    latest.mkdir()
-    content, first_sha256 = weights()
-    (latest / "model.pth").write_bytes(content)
-    (latest / "config.json").write_text(dataclasses.replace(loaded.config, sha256="").to_json())
-
-    env = environment(
-        place,
-        MODEL_REGISTRY_PATH=str(place),
-        MODEL_PATH=str(tmp_path / "cnn_lstm_hybrid.pth"),
-        TICKSERVE_MODELS__POLL_INTERVAL="0.2",
-    )
-    del env["TICKSERVE_REGISTRY"]
-    with serving(env, place) as service, Client(service.target, default_timeout=20) as client:
-        answer = client.predict(real_windows()[0])
-        assert (answer.model.version, answer.model.sha256) == (3, first_sha256)
-        assert listed(client)[NAME, 2].version.sha256 == bare_sha256
-        content, second_sha256 = weights()
-        put(latest / "model.pth", content)
-        serves(client, 4)
-        assert client.predict(real_windows()[0]).model.sha256 == second_sha256
-    assert registry.versions(NAME) == (1, 2, 3, 4)
