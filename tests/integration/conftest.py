@@ -48,13 +48,13 @@ class Service:
         return {pid for pid in family if _command(pid).startswith("ray::ServeReplica:tickserve")}
 
 
-# Above the ranges of the replicas and of Ray's workers, below those that the system gives to whoever connects: a port from
-# there may be taken again before the service, which takes seconds to start, listens on it.
+# Above the ranges of the replicas and of Ray's workers, below those that the system gives to whoever connects: a port
+# from there may be taken again before the service, which takes seconds to start, listens on it.
 _PORTS = random.sample(range(32_000, 32_768), 768)
 
 
-# Above the ranges of the replicas and of Ray's workers, below those that the system gives to whoever connects: a port from
-# there may be taken again before the service, which takes seconds to start, listens on it.
+# Above the ranges of the replicas and of Ray's workers, below those that the system gives to whoever connects: a port
+# from there may be taken again before the service, which takes seconds to start, listens on it.
 _PORTS = random.sample(range(32_000, 32_768), 768)
 
 
