@@ -44,6 +44,8 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
         # HAProxy learns of a leaving replica within a second; the default of 30 s would make every stop take as long.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
+        # Throughput mode keeps a thousand log lines in memory; a replica that ends itself would take its reasons along.
+        "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
         # Ray runs its workers, and so our replicas and HAProxy, at niceness 15: any other process would starve them.
         "RAY_worker_niceness": "0",
         # PyTorch's threads wait for each other asleep, not spinning: a spinning one keeps the other from its core.

@@ -53,11 +53,6 @@ class Service:
 _PORTS = random.sample(range(32_000, 32_768), 768)
 
 
-# Above the ranges of the replicas and of Ray's workers, below those that the system gives to whoever connects: a port
-# from there may be taken again before the service, which takes seconds to start, listens on it.
-_PORTS = random.sample(range(32_000, 32_768), 768)
-
-
 def free_port() -> int:
     """Returns a port that nobody listens on now; never the same one twice."""
     while True:

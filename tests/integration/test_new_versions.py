@@ -67,7 +67,6 @@ def live(place: Path) -> Iterator[Service]:
         TICKSERVE_MODELS__MEMORY_BYTES=str(2**20),
         TICKSERVE_MODELS__PINNED=json.dumps([f"{OTHER}:1"]),
         # Line by line: Ray Serve would keep a thousand lines before it writes the first.
-        RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE="1",
     )
     with serving(env, place) as running:
         yield running
