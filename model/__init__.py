@@ -16,7 +16,9 @@ Layout, from the numbers inward:
     parity.py             an engine against the eager network, with the tolerances allowed
     bar.py, bar_file.py   one bar, and a CSV file of them
     feature_schema.py     the table of the 50 features and its id; feature_document.py writes docs/features.md
-    features.py           bars to features, the same code offline and live; bar_history.py is its bounded memory
+    features.py           bars to features, the same code offline and live; feature_row.py has the formulas,
+                          bar_history.py is its bounded memory
+    bar_aggregator.py     trades to bars, by event time
     dataset.py            bars to windows, targets, labels and the chronological split
     training.py           a whole run: fitting.py (epochs), losses.py, calibration.py, training_report.py (figures),
                           training_settings.py

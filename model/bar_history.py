@@ -78,6 +78,27 @@ class BarHistory:
         """Start of the newest bar in seconds since the epoch, None before the first."""
         return self._bars[-_BAR_WIDTH] if self._bars else None
 
+    def copy(self) -> "BarHistory":
+        """Returns a history that goes its own way from here."""
+        twin = BarHistory(self.bar_interval)
+        twin.since_gap = self.since_gap
+        twin._bars = self._bars[:]
+        twin._derived = self._derived[:]
+        return twin
+
+    def amend(self, bar: Bar) -> None:
+        """Puts `bar` in the newest bar's place, as if it had been appended instead.
+
+        Raises:
+            InvalidBarError: It starts at another time than the newest bar, or there is none; nothing is changed.
+        """
+        if bar.open_time != (newest := self.last_open_time):
+            raise InvalidBarError("open_time", f"{bar.open_time} is not the newest bar's {newest}", "amend the newest")
+        since_gap = self.since_gap
+        del self._bars[-_BAR_WIDTH:], self._derived[-_SERIES_COUNT:]
+        self.append(bar)
+        self.since_gap = since_gap  # a function of the starts, which stay
+
     def append(self, bar: Bar) -> None:
         """Adds the newest bar and forgets the oldest beyond `MAX_LOOKBACK`.
 

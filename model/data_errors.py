@@ -2,11 +2,13 @@
 
 DataError
 ├── InvalidBarError        a bar breaks a rule of `model.bar.Bar`; has the field's name
+├── InvalidTradeError      a trade breaks a rule, or is for a bar that has closed; has the field's name
 ├── BarFileError           a bar file cannot be read; has the path and, if known, the line
 ├── NotEnoughBarsError     a sequence is too short for what is asked of it
 ├── LifelessBarsError      prices move too little to tell sell, hold and buy apart
 ├── SettingError           a training setting is out of range; has the setting's name
-└── FeatureStateError      a stored feature state is damaged or belongs to another schema
+├── FeatureStateError      a stored feature state is damaged or belongs to another schema
+└── AggregatorStateError   a stored state of bars in the making is damaged
 
 Every message names the remedy, so that a command can show it as it is.
 """
@@ -28,6 +30,20 @@ class InvalidBarError(DataError):
     def __init__(self, field: str, problem: str, remedy: str) -> None:
         super().__init__(f"{field} {problem}; {remedy}")
         self.field = field
+
+
+class InvalidTradeError(DataError):
+    """A trade breaks a rule of `model.bar_aggregator`, or comes after its bar has closed.
+
+    Attributes:
+        field: Name of the offending field: `price`, `size` or `event_time`.
+        remedy: What the sender is to do.
+    """
+
+    def __init__(self, field: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{field} {problem}; {remedy}")
+        self.field = field
+        self.remedy = remedy
 
 
 class BarFileError(DataError):
@@ -77,3 +93,7 @@ class SettingError(DataError):
 
 class FeatureStateError(DataError):
     """A stored feature state cannot be restored; rebuild it from the symbol's last bars."""
+
+
+class AggregatorStateError(DataError):
+    """A stored state of bars in the making cannot be restored; go on without the trades that it held."""

@@ -7,7 +7,7 @@ from model.feature_schema import FEATURE_COUNT, FEATURE_LIMIT, FEATURES, MAX_LOO
 _HEAD = f"""# The {FEATURE_COUNT} features
 
 Generated from `model/feature_schema.py` by `python -m model.feature_document > docs/features.md`; a test fails when the
-two differ. The formulas are in `model/features.py`.
+two differ. The formulas are in `model/feature_row.py`.
 
 Schema id: `{SCHEMA_ID}`
 

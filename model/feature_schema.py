@@ -1,6 +1,6 @@
 """The feature schema: the ordered table of the 50 features a window is made of, and its id.
 
-Owns names, meanings and order. The formulas are in `model.features`, which must yield values in this order; the id
+Owns names, meanings and order. The formulas are in `model.feature_row`, which must yield values in this order; the id
 changes with any change of the table, so a model never gets features it was not trained on. Change `VERSION` when a
 formula changes under an unchanged description.
 

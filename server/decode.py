@@ -1,8 +1,8 @@
 """Protobuf messages to domain values, with every check that a field's meaning needs.
 
-Owns the reading of windows, timeouts, priorities and bars. A bad field is refused with its path and the remedy. Knows
-nothing of RPCs or queues; `encode` is its counterpart. A path begins at the message that is read: who reads it as a
-part of another puts the rest in front (`Refusal.within`).
+Owns the reading of windows, timeouts and priorities; ticks are `decode_ticks`'s. A bad field is refused with its path
+and the remedy. Knows nothing of RPCs or queues; `encode` is its counterpart. A path begins at the message that is read:
+who reads it as a part of another puts the rest in front (`Refusal.within`).
 """
 
 from __future__ import annotations
@@ -16,12 +16,9 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from batching import PriorityClass
-from model.bar import Bar
-from model.data_errors import InvalidBarError
 from model.model_config import ModelConfig
 from server.refusal import Reason, Refusal
-from server.tick_session import FeatureRow, Reset, Tick
-from tickserve.v1 import tick_pb2, window_pb2
+from tickserve.v1 import window_pb2
 
 FloatArray = npt.NDArray[np.float32]
 M = TypeVar("M", bound=Message)
@@ -36,8 +33,6 @@ _PRIORITIES = {
 # Bounds of the well-known types; a value outside them is a broken message, not a long time.
 _MAX_DURATION = 315_576_000_000
 _MIN_SECONDS, _MAX_SECONDS = -62_135_596_800, 253_402_300_799
-# The sequence after the greatest one must be an int64, too: answers name it.
-_MAX_SEQUENCE = 2**63 - 2
 
 
 def parse(kind: type[M], data: bytes, *, max_bytes: int) -> M:
@@ -150,10 +145,10 @@ def read_window(window: window_pb2.Window, config: ModelConfig) -> FloatArray:
         raise Refusal(Reason.MISSING_INPUT, "Set raw_float32 or values.")
     if kind == "raw_float32":
         raw = window.raw_float32  # once: each access makes another copy
-        _check_length("raw_float32", "bytes", len(raw), 4 * features * steps)
+        check_length("raw_float32", "bytes", len(raw), 4 * features * steps)
         values = np.frombuffer(raw, dtype="<f4")
     else:
-        _check_length("values", "numbers", len(window.values.values), features * steps)
+        check_length("values", "numbers", len(window.values.values), features * steps)
         values = np.fromiter(window.values.values, dtype=np.float32, count=features * steps)
     check_finite(values, field=kind)
     return values.reshape(features, steps)
@@ -190,102 +185,12 @@ def check_finite(values: FloatArray, *, field: str) -> None:
         )
 
 
-def read_bar(bar: tick_pb2.Bar) -> Bar:
-    """Returns a validated bar.
+def check_length(field: str, unit: str, have: int, need: int) -> None:
+    """Refuses another number of values than the model reads.
 
     Raises:
-        Refusal: INVALID_TICK, with the field.
+        Refusal: INVALID_SHAPE.
     """
-    start = read_time(bar, "start_time", reason=Reason.INVALID_TICK)
-    if start is None:
-        raise Refusal(Reason.INVALID_TICK, "Set start_time, the beginning of the bar.", field="start_time")
-    try:
-        return Bar(
-            open_time=start,
-            open=bar.open_price,
-            high=bar.high_price,
-            low=bar.low_price,
-            close=bar.close_price,
-            volume=bar.volume,
-        )
-    except InvalidBarError as error:
-        field = _BAR_FIELDS[error.field]
-        raise Refusal(Reason.INVALID_TICK, f"{field}{str(error).removeprefix(error.field)}.", field=field) from None
-
-
-def read_history(history: tick_pb2.BarHistory) -> list[Bar]:
-    """Returns a history's bars.
-
-    Raises:
-        Refusal: INVALID_TICK, with the index of the first bad bar.
-    """
-    if not 0 <= history.last_sequence <= _MAX_SEQUENCE:
-        raise Refusal(
-            Reason.INVALID_TICK, f"last_sequence must lie between 0 and {_MAX_SEQUENCE}.", field="last_sequence"
-        )
-    bars = []
-    for index, bar in enumerate(history.bars):
-        try:
-            bars.append(read_bar(bar))
-        except Refusal as refusal:
-            raise refusal.within(f"bars[{index}]") from None
-    return bars
-
-
-def read_tick(tick: tick_pb2.Tick, config: ModelConfig) -> Tick:
-    """Returns a validated tick; its symbol is checked by the session.
-
-    Raises:
-        Refusal: INVALID_TICK, INVALID_TIMEOUT, FEATURE_SCHEMA_MISMATCH, INVALID_SHAPE or NON_FINITE_VALUE.
-    """
-    if not 1 <= tick.sequence <= _MAX_SEQUENCE:
-        raise Refusal(Reason.INVALID_TICK, f"sequence must lie between 1 and {_MAX_SEQUENCE}.", field="sequence")
-    kind = tick.WhichOneof("event")
-    event: Bar | FeatureRow | Reset
-    if kind == "bar":
-        try:
-            event = read_bar(tick.bar)
-        except Refusal as refusal:
-            raise refusal.within("bar") from None
-    elif kind == "features":
-        try:
-            event = _read_row(tick.features, config)
-        except Refusal as refusal:
-            raise refusal.within("features") from None
-    elif kind == "reset":
-        event = Reset()
-    elif kind is None:
-        raise Refusal(Reason.INVALID_TICK, "Set bar, features or reset.", field="event")
-    else:
-        raise Refusal(Reason.INVALID_TICK, f"This server takes bars, feature rows and resets, no {kind}.", field=kind)
-    return Tick(
-        symbol=tick.symbol,
-        sequence=tick.sequence,
-        event=event,
-        event_time=read_time(tick, "event_time", reason=Reason.INVALID_TICK),
-        valid_duration=read_span(tick, "valid_duration"),
-    )
-
-
-def _read_row(row: tick_pb2.FeatureRow, config: ModelConfig) -> FeatureRow:
-    check_schema(row.feature_schema, config, field="feature_schema")
-    _check_length("values", "numbers", len(row.values), config.network.feature_count)
-    values = np.fromiter(row.values, dtype=np.float32, count=len(row.values))
-    check_finite(values, field="values")
-    return FeatureRow(values)
-
-
-_BAR_FIELDS = {
-    "open_time": "start_time",
-    "open": "open_price",
-    "high": "high_price",
-    "low": "low_price",
-    "close": "close_price",
-    "volume": "volume",
-}
-
-
-def _check_length(field: str, unit: str, have: int, need: int) -> None:
     if have != need:
         raise Refusal(
             Reason.INVALID_SHAPE,

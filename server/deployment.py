@@ -20,6 +20,7 @@ from ray.serve.grpc_util import RayServegRPCContext, gRPCInputStream
 
 from server import runtime_env
 from server.dispatch import Dispatcher, NoMessage
+from server.drain_watch import DrainWatch
 from server.health import process_health
 from server.http_app import build_http_app
 from server.ray_statistics_board import RayStatisticsBoard
@@ -76,6 +77,7 @@ class PredictorDeployment:
         gc.collect()
         gc.freeze()
         self._replica = replica
+        self._drain_watch = asyncio.get_running_loop().create_task(DrainWatch(replica.drain).run())
 
     async def check_health(self) -> None:
         """Tells Ray Serve to replace a replica that can answer no more.
@@ -90,6 +92,7 @@ class PredictorDeployment:
         """Finishes what was accepted; Ray Serve calls it after the drain."""
         replica: Replica | None = getattr(self, "_replica", None)
         if replica is not None:
+            self._drain_watch.cancel()
             await replica.close()
 
     @property

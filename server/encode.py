@@ -15,8 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from batching import PriorityClass
 from server.predictor import Answer
 from server.served_model import ServedModel
-from server.tick_session import Gap, Progress, TickSession
-from tickserve.v1 import prediction_pb2, priority_pb2, tick_pb2
+from tickserve.v1 import prediction_pb2, priority_pb2
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -83,48 +82,6 @@ def write_time(seconds: float | None) -> Timestamp | None:
         return None
     microseconds = round(max(_EARLIEST, min(_LATEST, seconds)) * 1e6)
     return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
-
-
-def write_opened(session: TickSession, heartbeat_interval: float) -> tick_pb2.StreamOpened:
-    """Returns the answer to `open`."""
-    model = session.model
-    return tick_pb2.StreamOpened(
-        model=write_version(model),
-        feature_schema=model.config.feature_schema,
-        bar_interval=write_span(model.config.bar_interval_seconds),
-        heartbeat_interval=write_span(heartbeat_interval),
-        symbols=[
-            tick_pb2.SymbolState(
-                symbol=symbol,
-                sequence=window.last_sequence,
-                next_sequence=window.last_sequence + 1,
-                have=window.have,
-                need=window.need,
-            )
-            for symbol, window in session.windows.items()
-        ],
-    )
-
-
-def write_progress(progress: Progress) -> tick_pb2.TickProgress:
-    """Returns the acknowledgement of a tick."""
-    return tick_pb2.TickProgress(
-        symbol=progress.symbol,
-        sequence=progress.sequence,
-        have=progress.have,
-        need=progress.need,
-        duplicate=progress.duplicate,
-    )
-
-
-def write_gap(gap: Gap) -> tick_pb2.TickGap:
-    """Returns the message that tells of missing ticks."""
-    return tick_pb2.TickGap(
-        symbol=gap.symbol,
-        sequence=gap.sequence,
-        first_missing_sequence=gap.first_missing,
-        last_missing_sequence=gap.last_missing,
-    )
 
 
 def write_version(model: ServedModel) -> prediction_pb2.ModelVersion:

@@ -19,6 +19,7 @@ from tickserve.v1.model_service_pb2 import (
     ReplicaStatistics,
     RequestIdStatistics,
     SharedCacheStatistics,
+    TickStatistics,
 )
 
 _OUTCOMES = (
@@ -68,6 +69,7 @@ def write_statistics(snapshot: ReplicaSnapshot, loaded: Collection[ServedModel])
         profile=snapshot.profile,
         cache=_write_cache(snapshot.cache),
         routes=[write_route(route) for route in snapshot.routes],
+        ticks=_write_ticks(snapshot),
     )
 
 
@@ -113,3 +115,17 @@ def _write_cache(figures: CacheFigures) -> CacheStatistics:
             )
         )
     return message
+
+
+def _write_ticks(snapshot: ReplicaSnapshot) -> TickStatistics:
+    counters = snapshot.ticks
+    return TickStatistics(
+        applied_count=counters.applied,
+        duplicate_count=counters.duplicates,
+        missing_count=counters.missing,
+        conflated_count=counters.conflated,
+        resumed_count=counters.resumed,
+        recomputed_count=counters.recomputed,
+        store_failure_count=snapshot.store_failures,
+        event_time_skew=write_span(counters.event_time_skew),
+    )

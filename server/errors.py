@@ -58,6 +58,7 @@ CODES: dict[Reason, grpc.StatusCode] = {
     Reason.EXPIRED_IN_EXECUTION: _Code.DEADLINE_EXCEEDED,
     Reason.DRAINING: _Code.UNAVAILABLE,
     Reason.MODEL_LOADING: _Code.UNAVAILABLE,
+    Reason.STORE_UNAVAILABLE: _Code.UNAVAILABLE,
     Reason.INFERENCE_FAILED: _Code.INTERNAL,
 }
 

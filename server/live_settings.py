@@ -18,6 +18,7 @@ LIVE_FIELDS = frozenset(
         "max_windows_per_request",
         "max_request_bytes",
         "max_in_flight_per_stream",
+        "max_in_flight_bytes_per_stream",
         "max_symbols_per_stream",
         "max_symbols",
         "models",

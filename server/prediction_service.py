@@ -122,7 +122,8 @@ class PredictionService:
     ) -> AsyncGenerator[StreamPredictResponse, None]:
         """Answers windows as they come, each as soon as it is ready."""
         responses: ResponseStream[StreamPredictResponse] = ResponseStream(
-            max_in_flight=self._live.current.max_in_flight_per_stream
+            max_in_flight=self._live.current.max_in_flight_per_stream,
+            max_in_flight_bytes=self._live.current.max_in_flight_bytes_per_stream,
         )
         in_flight: set[str] = set()
         kept_arms: dict[str, Arm] | None = {} if call.routing_key else None
@@ -140,7 +141,7 @@ class PredictionService:
         async def read() -> None:
             async for data in requests:
                 received_at = self._predictor.now()
-                await responses.reserve()
+                await responses.reserve(len(data))
                 try:
                     request = parse(StreamPredictRequest, data, max_bytes=self._live.current.max_request_bytes)
                 except Refusal as refusal:
@@ -224,7 +225,7 @@ class PredictionService:
                 raise refusal.within("window") from None
             origin = InputOrigin(feature_schema=item.window.feature_schema, as_of_time=as_of_time)
         elif kind == "symbol":
-            window, origin = self._windows.window(item.symbol, model.config, max_age=terms.max_age)
+            window, origin = await self._windows.window(item.symbol, model.config, max_age=terms.max_age)
         else:
             raise Refusal(Reason.MISSING_INPUT, "Set window, or symbol.", field="input")
         key = ""

@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -43,12 +44,51 @@ class InputOrigin:
     as_of_time: float | None = None
 
 
+class LateInput(Protocol):
+    """An input that is decided at the moment the batch is formed; until then its attributes say what it would be."""
+
+    @property
+    def window(self) -> FloatArray:
+        """`[features, steps]` float32."""
+        ...
+
+    @property
+    def origin(self) -> InputOrigin:
+        """Where the window came from."""
+        ...
+
+    @property
+    def received_at(self) -> float:
+        """When it was received, monotonic seconds."""
+        ...
+
+    @property
+    def deadline(self) -> float:
+        """Until when the answer is of use, monotonic seconds."""
+        ...
+
+    def bind(self) -> FloatArray:
+        """Decides: from now on nothing of it changes. Returns the window; called again, the same one."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What the engine thread gets for one request: a `[features, steps]` float32 window, and who computes it."""
+    """What the engine thread gets for one request: a `[features, steps]` float32 window, and who computes it.
+
+    Attributes:
+        window: The window; where it is `late`, what it would be at the time of asking.
+        model: Who computes it.
+        late: Decides the window when the batch is formed; None where it is settled.
+    """
 
     window: FloatArray
     model: ServedModel
+    late: LateInput | None = None
+
+    def bound(self) -> Work:
+        """Returns the work with its window settled. Event loop only."""
+        return self if self.late is None else Work(window=self.late.bind(), model=self.model)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +171,10 @@ class Predictor:
                 the deadline.
             InvalidOutputError: The engine gave no usable answer for this window.
         """
+        if task.work.late is not None:
+            return await self._predict_late(task, task.work.late)
         work = task.work
-        digest = hashlib.sha256(np.ascontiguousarray(work.window).data).hexdigest()
+        digest = _digest(work.window)
         known = self._known if task.cacheable else None
         key = _execution(work, digest)
         row = None
@@ -142,23 +184,53 @@ class Predictor:
         if row is not None:
             completion = _without_execution(task, row)
         else:
-            completion = await self._batcher.submit(
-                Request(
-                    priority=task.priority,
-                    deadline=task.deadline,
-                    batch_key=work.model.sha256,
-                    caller=task.caller,
-                    payload=work,
-                    share_key=digest if task.shareable else None,
-                )
-            )
-            row = completion.result
-            if row is None:
-                self._on_invalid(work.model)
-                raise InvalidOutputError(f"model {work.model.name} version {work.model.version} gave an invalid answer")
+            completion, row = await self._execute(task, share_key=digest if task.shareable else None)
             if known is not None:
                 known.keep(key, row)  # even if it is too late for this one: whoever asks again need not wait again
-        unusual = work.model.is_out_of_distribution(work.window)
+        return self._answer(task, completion, row, digest, cached=cached)
+
+    async def _predict_late(self, task: PredictionTask, late: LateInput) -> Answer:
+        """Answers a task whose input is decided when its batch is formed: it is neither known nor shared before."""
+        completion, row = await self._execute(task, share_key=None)
+        window = late.bind()
+        task = dataclasses.replace(
+            task,
+            work=Work(window=window, model=task.work.model),
+            origin=late.origin,
+            received_at=late.received_at,
+            deadline=late.deadline,
+        )
+        return self._answer(task, completion, row, _digest(window), cached=False)
+
+    async def _execute(
+        self, task: PredictionTask, *, share_key: str | None
+    ) -> tuple[Completion[OutputRow | None], OutputRow]:
+        model = task.work.model
+        completion = await self._batcher.submit(
+            Request(
+                priority=task.priority,
+                deadline=task.deadline,
+                batch_key=model.sha256,
+                caller=task.caller,
+                payload=task.work,
+                share_key=share_key,
+            )
+        )
+        if completion.result is None:
+            self._on_invalid(model)
+            raise InvalidOutputError(f"model {model.name} version {model.version} gave an invalid answer")
+        return completion, completion.result
+
+    def _answer(
+        self,
+        task: PredictionTask,
+        completion: Completion[OutputRow | None],
+        row: OutputRow,
+        digest: str,
+        *,
+        cached: bool,
+    ) -> Answer:
+        unusual = task.work.model.is_out_of_distribution(task.work.window)
         now = self._clock()
         if now >= task.deadline:
             # The engine, or the cache, was in time and the event loop was not: an answer is in time or it is none.
@@ -175,6 +247,10 @@ class Predictor:
             replica_id=self._replica_id,
             cached=cached,
         )
+
+
+def _digest(window: FloatArray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(window).data).hexdigest()
 
 
 def _execution(work: Work, digest: str) -> ResultKey:

@@ -41,6 +41,7 @@ class Reason(enum.Enum):
     EXPIRED_IN_EXECUTION = enum.auto()
     DRAINING = enum.auto()
     MODEL_LOADING = enum.auto()
+    STORE_UNAVAILABLE = enum.auto()
     INFERENCE_FAILED = enum.auto()
 
 
@@ -93,6 +94,15 @@ def model_loading(what: str, *, retry_delay: float = 1.0) -> Refusal:
         retry_delay: Seconds after which a retry may succeed.
     """
     return Refusal(Reason.MODEL_LOADING, f"{what} is being loaded; retry after the delay.", retry_delay=retry_delay)
+
+
+def store_unavailable() -> Refusal:
+    """Returns the refusal of a replica that cannot reach the store of the windows in time."""
+    return Refusal(
+        Reason.STORE_UNAVAILABLE,
+        "The store of the symbols' windows does not answer; retry after the delay, or send the window itself.",
+        retry_delay=0.5,
+    )
 
 
 def inference_failed(trace_id: str) -> Refusal:

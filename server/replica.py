@@ -19,11 +19,13 @@ from server.dispatch import Dispatcher
 from server.health import PREDICTION_SERVICE, Health
 from server.known_results import KnownResults, SharedResults
 from server.live_settings import LiveSettings
+from server.memory_window_store import MemoryWindowStore
 from server.model_pool import ModelPool
 from server.model_service import ModelService
 from server.prediction_service import PredictionService
 from server.predictor import Predictor, Work
 from server.redis_result_cache import RedisResultCache
+from server.redis_window_store import RedisWindowStore
 from server.replica_snapshot import CacheFigures, ReplicaSnapshot
 from server.route_table import RouteTable
 from server.routed_predictor import RoutedPredictor
@@ -68,10 +70,10 @@ class Replica:
         self._live = LiveSettings(settings)
         registry = Registry(settings.registry)
         self._batcher: Batcher[Work, OutputRow | None] = Batcher(
-            BatchRunner(), config=settings.scheduler.to_config(), on_hang=on_hang
+            BatchRunner(), config=settings.scheduler.to_config(), bind=Work.bound, on_hang=on_hang
         )
         self._pool = ModelPool(RegistrySource(registry, self._live), self._live, on_loaded=self._model_loaded)
-        self._windows = WindowStore(max_symbols=settings.max_symbols)
+        self._windows = _window_store(settings)
         self._known = KnownResults(self._live, connect=_connect_redis)
         predictor = Predictor(self._batcher, replica_id=replica_id, known=self._known, on_invalid=self._quarantine)
         self._routes = RouteTable(self._pool, self._live)
@@ -100,6 +102,7 @@ class Replica:
             model.errors.ModelError: The default model cannot be served; the message names file, reason and remedy.
         """
         self._known.apply_settings()
+        await self._windows.start()
         await self._batcher.start()
         await self._pool.start()
         await self._routes.start()
@@ -117,6 +120,10 @@ class Replica:
         self._known.apply_settings()
         self._routes.reconfigure()
 
+    async def drain(self) -> None:
+        """Asks the clients of tick streams to go elsewhere, and ends those that stay; answers all else as before."""
+        await self._ticks.drain(self._live.current.stream_drain_grace)
+
     async def close(self) -> None:
         """Turns health to NOT_SERVING, finishes what was accepted, and frees threads. Idempotent."""
         for task in self._tasks:
@@ -125,6 +132,7 @@ class Replica:
         self._health.set_all(serving=False)
         await self._routed.close()
         await self._batcher.close(drain=True)
+        await self._windows.close()
         await self._known.close()
         self._pool.close()
 
@@ -143,6 +151,8 @@ class Replica:
             symbols=len(self._windows),
             profile=self._live.current.profile,
             routes=self._routes.snapshot(),
+            ticks=self._ticks.counters,
+            store_failures=self._windows.failure_count,
             cache=CacheFigures(results=results, shared=shared, request_ids=self._idempotency.statistics()),
         )
 
@@ -189,3 +199,9 @@ class Replica:
 
 def _connect_redis(settings: CacheSettings) -> SharedResults:
     return RedisResultCache(settings.redis_url, ttl=settings.redis_ttl, timeout=settings.redis_timeout)
+
+
+def _window_store(settings: Settings) -> WindowStore:
+    if settings.windows.store == "redis":
+        return RedisWindowStore(settings.windows, max_symbols=settings.max_symbols)
+    return MemoryWindowStore(settings.windows, max_symbols=settings.max_symbols)

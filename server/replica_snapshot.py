@@ -9,6 +9,7 @@ from server.known_results import SharedResultsStatistics
 from server.request_ledger import LedgerStatistics
 from server.result_cache import ResultCacheStatistics
 from server.route_snapshot import RouteSnapshot
+from server.tick_counters import TickCounters
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,8 @@ class ReplicaSnapshot:
         profile: Scheduling profile in force; empty if none.
         cache: What is remembered of its answers.
         routes: The routes in force, by model name.
+        ticks: What the tick streams have done.
+        store_failures: Writes to the window store that failed and were repeated.
     """
 
     replica_id: str
@@ -49,3 +52,5 @@ class ReplicaSnapshot:
     profile: str
     cache: CacheFigures
     routes: tuple[RouteSnapshot, ...] = ()
+    ticks: TickCounters = dataclasses.field(default_factory=TickCounters)
+    store_failures: int = 0

@@ -31,7 +31,9 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         # HAProxy allows 100 streams a connection by default; the 101st would hang without a word.
         "RAY_SERVE_HAPROXY_H2_FE_MAX_CONCURRENT_STREAMS": streams,
-        "RAY_SERVE_HAPROXY_H2_BE_MAX_CONCURRENT_STREAMS": streams,
+        # To a replica each call has a connection to itself while it lasts; the next one uses it again. On a shared one
+        # streams whose clients never read fill the connection's flow-control window, and calls of others wait for ever.
+        "RAY_SERVE_HAPROXY_H2_BE_MAX_CONCURRENT_STREAMS": "1",
         # Every scale or deploy reloads HAProxy; the old process cuts its streams after this time.
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "3600",
         # Ports of replaced replicas need no hour of rest: our replicas all serve the same application.

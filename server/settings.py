@@ -22,6 +22,7 @@ from server.original_variables import OriginalSource
 from server.profiles import PROFILE_VARIABLE, PROFILES, ProfileName
 from server.route_settings import ModelName, RouteSettings
 from server.scheduler_settings import ClassTimeouts, SchedulerSettings, Seconds
+from server.window_settings import WindowSettings
 
 CONFIG_VARIABLE = "TICKSERVE_CONFIG"
 DEFAULT_FILE = "tickserve.toml"
@@ -116,6 +117,12 @@ class Settings(BaseSettings):
     max_in_flight_per_stream: int = Field(
         default=256, ge=1, description="Most messages of one stream that are read and not yet answered"
     )
+    max_in_flight_bytes_per_stream: int = Field(
+        default=16 * 1024 * 1024,
+        ge=64 * 1024,
+        description="Most bytes that the messages of one stream have together which are read and not yet answered; "
+        "one message is always taken",
+    )
     max_symbols_per_stream: int = Field(default=10_000, ge=1, description="Most symbols of one tick stream")
     max_symbols: int = Field(default=100_000, ge=1, description="Most symbols whose windows a replica keeps")
     max_streams_per_connection: int = Field(
@@ -124,6 +131,15 @@ class Settings(BaseSettings):
     heartbeat_interval: Seconds = Field(
         default=30.0, description="Seconds of silence after which a tick stream sends a heartbeat"
     )
+
+    stream_max_age: Seconds = Field(
+        default=3000.0,
+        description="Seconds after which a tick stream is asked to open anew: old proxies live as long as streams",
+    )
+    stream_drain_grace: Annotated[Seconds, Field(le=50)] = Field(
+        default=6.0, description="Seconds for which a tick stream is still served after it was asked to go elsewhere"
+    )
+    windows: WindowSettings = WindowSettings()
 
     scheduler: SchedulerSettings = SchedulerSettings()
     cache: CacheSettings = CacheSettings()
@@ -145,6 +161,11 @@ class Settings(BaseSettings):
                 raise ValueError(f"scheduler.max_queue_delay must be below default_timeouts.{name}; lower the delay")
         if not self.compile and self.engine in ("openvino", "cuda"):
             raise ValueError(f"compile: false computes eagerly, which {self.engine} cannot; set engine to auto")
+        if self.replicas > 1 and self.windows.store == "memory" and not self.windows.allow_split:
+            raise ValueError(
+                "replicas above 1 need windows that they share: set windows.store to redis with windows.redis_url, or, "
+                "if no client streams ticks or predicts by symbol, windows.allow_split to true"
+            )
         if self.grpc_port == self.http_port:
             raise ValueError("grpc_port and http_port must differ")
         return self

@@ -1,172 +1,196 @@
-"""The rolling window of one symbol: bars or ready rows in, the model's input out.
+"""What ticks do to the window of one symbol: bars, trades or ready rows in, the model's input out.
 
-Owns order and content of one symbol's window: what was applied last, how far it is filled, what the newest rows are.
-Pure state, no clock, no I/O; who may write to it is the window store's business.
+Owns what each event changes, all or nothing. Pure state, no clock, no I/O; who may write to a window, and where it
+survives, is the window store's business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from model.bar import Bar
-from model.features import FeatureExtractor
-from model.model_config import ModelConfig
+from server.closed_row import ClosedRow
+from server.past_bars import PastBars
 from server.refusal import Reason, Refusal
+from server.window_entry import WindowEntry
+from server.window_feed import ClosedBar, WindowFeed
+from server.window_state import WindowState
 
 FloatArray = npt.NDArray[np.float32]
 
 
-class SymbolWindow:
-    """One symbol's newest feature rows.
+class SymbolWindow(WindowState):
+    """One symbol's window, as ticks change it. Not safe between threads.
 
-    Attributes:
-        symbol: Name.
-        last_sequence: Sequence number of the last tick applied; 0 before the first.
-        as_of_time: End of the newest bar, seconds since the epoch; None before the first.
-        row_count: Rows applied since the last reset; at most `time_steps` of them are kept.
-        epoch: Raised by each `open`; a stream with an older one has lost the symbol.
-        holders: Open streams that use the window; only a window without any may be forgotten.
+    Whatever raises leaves the window as it was. `sequence` is everywhere the number of the tick that brings the change,
+    above those before it; left out, the sequence stands.
     """
 
-    __slots__ = (
-        "_buffer", "_end", "_extractor", "_fed_with_rows", "_interval", "_steps", "as_of_time", "epoch", "holders",
-        "last_sequence", "row_count", "symbol",
-    )  # fmt: skip
+    __slots__ = ()
 
-    def __init__(self, symbol: str, config: ModelConfig) -> None:
-        self.symbol = symbol
-        self.last_sequence = 0
-        self.epoch = 0
-        self.holders = 0
-        self._steps = config.network.time_steps
-        self._interval = config.bar_interval_seconds
-        # Rows are written left to right; at the end of the buffer the newest window moves to its beginning. So a window
-        # is always one slice, and moving costs one row's share per bar.
-        self._buffer = np.zeros((config.network.feature_count, 2 * self._steps), dtype=np.float32)
-        self.reset()
+    def reset(self, *, sequence: int | None = None) -> None:
+        """Empties the window."""
+        self._advance(sequence, replace=True)
+        self._rows.forget(bars=True)
+        self._rows.count = 0
+        self._feed = WindowFeed(bar_interval=self._interval, lateness_bound=self._lateness_bound)
+        self.as_of_time = None
+        self.reset_count += 1
 
-    def reset(self) -> None:
-        """Empties the window; the sequence stands."""
-        self._extractor = FeatureExtractor(bar_interval=self._interval)
-        self._fed_with_rows: bool | None = None
-        self._end = 0
-        self.row_count = 0
-        self.as_of_time: float | None = None
+    def apply_bars(
+        self, bars: Sequence[Bar], *, sequence: int | None = None, path: str = "bars[{index}]"
+    ) -> tuple[ClosedRow, ...]:
+        """Applies closed bars that came as ticks, all or none; returns their rows, none during warm-up.
 
-    @property
-    def need(self) -> int:
-        """Bars that the first window needs: the features' warm-up and the window's steps."""
-        return self._extractor.warmup_bars + self._steps
+        Args:
+            bars: Oldest first.
+            sequence: See the class.
+            path: Where a bar lies in the request, for errors.
 
-    @property
-    def have(self) -> int:
-        """Bars applied so far towards the first window, at most `need`."""
-        if self.row_count:
-            return min(self.need, self._extractor.warmup_bars + self.row_count)
-        return self._extractor.bar_count
+        Raises:
+            Refusal: INVALID_TICK, where a bar is not later than the one before it, or the feed is another.
+        """
+        if not bars:
+            return ()
+        closed = self._feed.take_bars(bars, path=path)
+        self._advance(sequence)
+        return self._close(closed)
 
-    def apply_history(self, bars: Sequence[Bar], *, path: str = "bars[{index}]") -> None:
+    def apply_history(self, bars: Sequence[Bar], *, sequence: int | None = None, path: str = "bars[{index}]") -> None:
+        """Does all of `history_steps` at once."""
+        for _ in self.history_steps(bars, sequence=sequence, path=path):
+            pass
+
+    def history_steps(
+        self, bars: Sequence[Bar], *, sequence: int | None = None, path: str = "bars[{index}]"
+    ) -> Generator[None, None, None]:
         """Applies past bars, all or none; those that the window has passed already are left out.
 
-        So a client that comes back may send its history again.
+        So a client that comes back may send its history again. Bars that trades are building give way to past ones of
+        the same intervals. Between two steps, each under a millisecond, an event loop may give way to others: they see
+        the window as it was until the last step, and must not change it.
 
         Args:
-            bars: Oldest first.
+            bars: Oldest first; however many, only the newest `need` become features.
+            sequence: See the class; it may be that of the last tick applied.
             path: Where a bar lies in the request, for errors.
 
         Raises:
-            Refusal: As `apply_bars`.
+            Refusal: INVALID_TICK, as `apply_bars`; SYMBOL_NOT_OPEN, where another stream took the symbol meanwhile.
         """
-        newest = self._extractor.last_open_time
-        known = 0
-        while newest is not None and known < len(bars) and bars[known].open_time <= newest:
-            known += 1
-        self.apply_bars(bars[known:], path=path, first=known)
-
-    def apply_bars(self, bars: Sequence[Bar], *, path: str = "bars[{index}]", first: int = 0) -> None:
-        """Applies bars, all or none.
-
-        Args:
-            bars: Oldest first.
-            path: Where a bar lies in the request, for errors.
-            first: Index of the first of the bars in the request.
-
-        Raises:
-            Refusal: INVALID_TICK, where a bar is not later than the one before it, or the window is fed with rows.
-        """
-        self._check_feed(with_rows=False, field=path.format(index=first))
-        newest = self._extractor.last_open_time
-        for index, bar in enumerate(bars, first):
-            if newest is not None and bar.open_time <= newest:
-                raise Refusal(
-                    Reason.INVALID_TICK,
-                    "The bar's start_time must be later than that of the bar before it; send bars in order, once each.",
-                    field=f"{path.format(index=index)}.start_time",
-                    metadata={"index": str(index), "newest": f"{newest:.3f}", "have": f"{bar.open_time:.3f}"},
-                )
-            newest = bar.open_time
-        if not bars:
-            return
-        self._fed_with_rows = False
-        missing = max(0, self._extractor.warmup_bars - self._extractor.bar_count)
-        row_count = self.row_count + max(0, len(bars) - missing)
-        if len(bars) > self.need:
-            # A window depends on its newest `need` bars alone: a long history costs no more than that many rows.
-            self._extractor = FeatureExtractor(bar_interval=self._interval)
-        for bar in bars[-self.need :]:
-            row = self._extractor.update(bar)
-            if row is not None:
-                self._append(row)
-        self.row_count = row_count
-        self.as_of_time = bars[-1].open_time + self._interval
-
-    def apply_row(self, row: FloatArray, event_time: float | None) -> None:
-        """Applies one ready row of features, `[feature_count]`, all finite.
-
-        Raises:
-            Refusal: INVALID_TICK, where the window was filled from bars.
-        """
-        self._check_feed(with_rows=True, field="features")
-        self._fed_with_rows = True
-        self._append(row)
-        self.row_count += 1
-        self.as_of_time = event_time
-
-    def window(self) -> FloatArray:
-        """Returns a copy of the newest window, `[feature_count, time_steps]`, oldest step first.
-
-        Raises:
-            Refusal: WINDOW_INCOMPLETE, with `have` and `need` in its metadata.
-        """
-        if self.row_count < self._steps:
+        epoch, revision = self.epoch, self._journal.revision
+        past = yield from self._feed.work_out(bars, steps=self._steps, path=path)
+        if self.epoch != epoch:
             raise Refusal(
-                Reason.WINDOW_INCOMPLETE,
-                f"The symbol has {self.have} of the {self.need} bars that a first window needs; send more, or history.",
+                Reason.SYMBOL_NOT_OPEN,
+                "Another stream has opened this symbol and taken it over; open it anew to take it back.",
                 field="symbol",
-                metadata={"have": str(self.have), "need": str(self.need)},
+                metadata={"symbol": self.symbol},
             )
-        return self._buffer[:, self._end - self._steps : self._end].copy()
+        if self._journal.revision != revision:
+            msg = "a window was changed while a history was being applied to it"
+            raise RuntimeError(msg)
+        self._take_past(past, sequence)
 
-    def is_full(self) -> bool:
-        """Tells whether the window can be answered."""
-        return self.row_count >= self._steps
+    def apply_row(
+        self, row: FloatArray, event_time: float | None, *, sequence: int | None = None
+    ) -> tuple[ClosedRow, ...]:
+        """Applies one ready row of features, `[feature_count]`, all finite; returns it as closed.
 
-    def _append(self, row: FloatArray) -> None:
-        if self._end == self._buffer.shape[1]:
-            kept = self._steps - 1
-            self._buffer[:, :kept] = self._buffer[:, self._end - kept :]
-            self._end = kept
-        self._buffer[:, self._end] = row
-        self._end += 1
+        Raises:
+            Refusal: INVALID_TICK, where the feed is another.
+        """
+        self._feed.take_row()
+        self._advance(sequence)
+        self.as_of_time = event_time
+        return self._keep(None, row)
 
-    def _check_feed(self, *, with_rows: bool, field: str) -> None:
-        """Refuses to mix bars and ready rows: their rows would not follow from one another."""
-        if self._fed_with_rows is not None and self._fed_with_rows is not with_rows:
-            raise Refusal(
-                Reason.INVALID_TICK,
-                "The symbol's window is fed with the other kind, bars or feature rows; send a reset before changing.",
-                field=field,
-            )
+    def apply_trade(
+        self, price: float, size: float, event_time: float, *, sequence: int | None = None
+    ) -> tuple[ClosedRow, ...]:
+        """Applies one trade; returns the rows of the bars that it closed, none during warm-up.
+
+        Args:
+            price: Above zero.
+            size: At least 0, in the units of the bars' volume.
+            event_time: Seconds since the epoch.
+            sequence: See the class.
+
+        Raises:
+            Refusal: INVALID_TICK, where a value is out of range, the trade's bar has closed, or the feed is another.
+        """
+        closed = self._feed.take_trade(price, size, event_time)
+        self._advance(sequence)
+        return self._close(closed)
+
+    def close_until(self, watermark: float) -> tuple[ClosedRow, ...]:
+        """Closes the bars from trades that end by `watermark`, seconds since the epoch; returns their rows.
+
+        Trades before it are refused from now on. It means nothing to a window that bars or rows are ticked into.
+
+        Raises:
+            Refusal: INVALID_TICK, where the time is out of its range.
+        """
+        closed = self._feed.close_until(watermark)
+        if closed is None:
+            return ()
+        self._advance(None)
+        return self._close(closed)
+
+    def correct(self, bar: Bar, *, sequence: int | None = None) -> tuple[ClosedRow, ...]:
+        """Puts a bar in the newest one's place, as if it had come so at first; returns its row, none during warm-up.
+
+        Raises:
+            Refusal: INVALID_TICK, where the bar starts at another time than the newest, or there is none.
+        """
+        corrected = self._feed.correct(bar)
+        revision = self._advance(sequence, replace=True)
+        ring = self._rows.ring
+        # The answer to a history's bar was due to nobody, so there is no earlier one to account for.
+        first = ring.first_sequence(0) if ring.is_live(0) else None
+        ring.amend(self._entry(bar, corrected.row, first_sequence=first), revision)
+        return () if corrected.row is None else (self._rows.row(0),)
+
+    def _advance(self, sequence: int | None, *, replace: bool = False) -> int:
+        if sequence is not None:
+            self.last_sequence = sequence
+        return self._journal.advance(replace=replace)
+
+    def _take_past(self, past: PastBars, sequence: int | None) -> None:
+        if not past.bars:
+            if sequence is not None and sequence != self.last_sequence:
+                self._advance(sequence)
+            return
+        self._advance(sequence, replace=True)
+        if past.has_gap or not past.has_all:
+            self._rows.forget(bars=not past.has_all)
+        self._feed.take_past(past)
+        self._rows.count += past.row_count - sum(row is not None for row in past.rows)
+        for bar, row in zip(past.bars, past.rows, strict=True):
+            self._keep(bar, row, live=False)
+
+    def _close(self, bars: Iterable[ClosedBar]) -> tuple[ClosedRow, ...]:
+        return tuple(row for bar in bars for row in self._keep(bar.bar, bar.row))
+
+    def _keep(self, bar: Bar | None, row: FloatArray | None, *, live: bool = True) -> tuple[ClosedRow, ...]:
+        """Adds an entry; returns its row, if it has one."""
+        closed = self._rows.keep(self._entry(bar, row, live=live), self._journal.revision)
+        return () if closed is None else (closed,)
+
+    def _entry(
+        self, bar: Bar | None, row: FloatArray | None, *, live: bool = True, first_sequence: int | None = None
+    ) -> WindowEntry:
+        """Returns the entry that the last tick makes; with a bar, the window ends where it does from now on."""
+        if bar is not None:
+            self.as_of_time = bar.open_time + self._interval
+        return WindowEntry(
+            sequence=self.last_sequence,
+            first_sequence=self.last_sequence if first_sequence is None else first_sequence,
+            as_of_time=self.as_of_time,
+            bar=bar,
+            row=row,
+            live=live,
+        )

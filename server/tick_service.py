@@ -1,34 +1,45 @@
 """`tickserve.v1.PredictionService/StreamTicks`: ticks in, predictions out, windows kept on the server.
 
-Owns the RPC's protocol: messages to session calls, events to messages, one due prediction after another for each
-symbol. What a tick does to a window is decided in `tick_session`. A bad message is answered and the stream lives on.
+Owns the streams of this replica: how they are opened, answered, told to go elsewhere and ended. What one stream says is
+`tick_stream`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
+from batching import ExpiredInQueueError, PredictedDeadlineMissError
 from server.call import Call
-from server.decode import parse, read_history, read_priority, read_tick
-from server.encode import write_gap, write_opened, write_prediction, write_progress
-from server.errors import explain, to_status
+from server.decode import read_priority
+from server.decode_ticks import read_resume
+from server.encode import write_prediction
 from server.live_settings import LiveSettings
+from server.pending_prediction import PendingPrediction
 from server.predictor import PredictionTask, Work
-from server.refusal import Reason, Refusal
-from server.response_stream import ResponseStream
-from server.routed_predictor import Assignment, RoutedPredictor
+from server.refusal import Reason, Refusal, draining
+from server.routed_predictor import RoutedPredictor
 from server.router import routing_key
+from server.session_terms import SessionTerms, check_symbol_list
 from server.settings import Settings
-from server.tick_session import DuePrediction, Event, Gap, Progress, TickSession
+from server.tick_counters import TickCounters
+from server.tick_event import DuePrediction
+from server.tick_session import TickSession
+from server.tick_stream import TickStream
 from server.window_store import WindowStore
 from tickserve.v1.prediction_pb2 import PredictOptions
-from tickserve.v1.prediction_service_pb2 import StreamTicksRequest, StreamTicksResponse
-from tickserve.v1.tick_pb2 import Heartbeat, OpenStream, TickError, TickPrediction
+from tickserve.v1.prediction_service_pb2 import StreamTicksResponse
+from tickserve.v1.tick_pb2 import OpenStream, TickPrediction
+
+logger = logging.getLogger("tickserve")
 
 _DEFAULT_OPTIONS = PredictOptions()
+# Streams that were opened together must not all come back together.
+_AGE_JITTER = 0.1
 
 
 class TickService:
@@ -38,6 +49,11 @@ class TickService:
         predictor: Finds models and answers due predictions.
         windows: Keeps the symbols' windows.
         live: Limits, and what deadlines follow from.
+        wall_clock: Seconds since the epoch; event times are measured against it.
+
+    Attributes:
+        counters: What the streams have done.
+        wall_clock: Seconds since the epoch.
     """
 
     def __init__(
@@ -46,246 +62,174 @@ class TickService:
         predictor: RoutedPredictor,
         windows: WindowStore,
         live: LiveSettings,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._predictor = predictor
         self._windows = windows
         self._live = live
-        self.open_stream_count = 0
+        self._streams: set[TickStream] = set()
+        self._is_draining = False
+        self._all_gone = asyncio.Event()
+        self._all_gone.set()
+        self.counters = TickCounters()
+        self.wall_clock = wall_clock
+
+    @property
+    def open_stream_count(self) -> int:
+        """Streams that are open."""
+        return len(self._streams)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._live.current
 
     async def stream_ticks(
         self, requests: AsyncIterator[bytes], call: Call
     ) -> AsyncGenerator[StreamTicksResponse, None]:
-        """Serves one stream until the client has closed its side and every due prediction is answered."""
-        stream = _TickStream(self, call)
-        self.open_stream_count += 1
+        """Serves one stream until a side has closed it and every due prediction is answered.
+
+        Raises:
+            Refusal: DRAINING where this side has closed it.
+        """
+        if self._is_draining:
+            raise draining()
+        stream = TickStream(self, call)
+        self._streams.add(stream)
+        self._all_gone.clear()
+        limit = asyncio.get_running_loop().create_task(self._limit_age(stream))
         try:
             async with contextlib.aclosing(stream.responses.run(stream.read(requests))) as responses:
                 async for response in responses:
                     stream.last_sent = time.monotonic()
                     yield response
+            if stream.is_ended:
+                raise draining()
         finally:
-            self.open_stream_count -= 1
+            limit.cancel()
+            self._streams.discard(stream)
+            if not self._streams:
+                self._all_gone.set()
             stream.close()
+            await asyncio.gather(limit, return_exceptions=True)  # last: this may be cancelled
 
-    async def open(self, message: OpenStream, call: Call) -> tuple[TickSession, Assignment]:
-        """Begins a session, and settles who answers it for as long as it lives.
+    async def drain(self, grace: float) -> None:
+        """Asks every client to go elsewhere, and ends the streams that are left after `grace` seconds.
+
+        New streams are refused with DRAINING from now on.
+        """
+        if self._is_draining:
+            return
+        self._is_draining = True
+        logger.info("draining: %d tick streams are asked to go elsewhere within %g s", len(self._streams), grace)
+        for stream in list(self._streams):
+            stream.drain(grace)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._all_gone.wait()
+        for stream in list(self._streams):
+            stream.end()
+
+    async def make_durable(self) -> None:
+        """Has the store write what it has not, as far as it is there: the client hears of it before the stream ends."""
+        with contextlib.suppress(Refusal, TimeoutError):
+            async with asyncio.timeout(self.settings.windows.write_timeout):
+                await self._windows.flush()
+
+    async def open(
+        self,
+        message: OpenStream,
+        call: Call,
+        *,
+        on_durable: Callable[[str, int], None],
+        on_lost: Callable[[str], None],
+    ) -> TickSession:
+        """Begins a session.
 
         Raises:
-            Refusal: A field is bad, names something unknown, or asks for what this server does not do.
+            Refusal: A field is bad or names something unknown; the symbols cannot be had.
         """
-        if not message.symbols:
-            raise Refusal(Reason.INVALID_SYMBOL, "Name at least one symbol.", field="symbols")
-        limit = self._live.current.max_symbols_per_stream
-        if len(message.symbols) > limit:
-            raise Refusal(
-                Reason.LIMIT_EXCEEDED,
-                f"At most {limit} symbols are taken on one stream; open another.",
-                field="symbols",
-                metadata={"limit": str(limit), "have": str(len(message.symbols))},
-            )
-        if len(set(message.symbols)) != len(message.symbols):
-            raise Refusal(Reason.INVALID_SYMBOL, "Name each symbol once.", field="symbols")
+        check_symbol_list(message.symbols, limit=self.settings.max_symbols_per_stream)
         if message.predict_every < 0:
             raise Refusal(Reason.INVALID_TICK, "predict_every must not be negative.", field="predict_every")
-        for field in ("conflate", "predict_partial"):
-            if getattr(message, field):
-                raise Refusal(Reason.INVALID_TICK, f"This server does not support {field}; leave it out.", field=field)
         priority = read_priority(message.priority)
+        resume = read_resume(message.resume)
         target = await self._predictor.resolve(message.model.name, message.model.version)
         # A stream that is opened anew with the same symbols meets the same arm again.
         key = routing_key(call, symbol=",".join(sorted(message.symbols)), request_id="")
-        assignment = self._predictor.assign(target, key)
-        session = TickSession(
-            store=self._windows,
-            model=assignment.model,
+        terms = SessionTerms(
+            assignment=self._predictor.assign(target, key),
             priority=priority,
             symbols=message.symbols,
             predict_every=message.predict_every or 1,
-            resume=[(point.symbol, point.last_answered_sequence) for point in message.resume],
+            predict_partial=message.predict_partial,
+            conflate=message.conflate,
+            resume=resume,
         )
-        return session, assignment
+        session = TickSession(terms, self._windows, self.counters, on_durable=on_durable, on_lost=on_lost)
+        await session.open()
+        return session
 
     def now(self) -> float:
         """Returns the monotonic clock that deadlines are measured on."""
         return self._predictor.now()
 
-    async def answer(
-        self, due: DuePrediction, session: TickSession, assignment: Assignment, call: Call, *, received_at: float
-    ) -> TickPrediction:
-        """Answers one due prediction.
+    def deadline(self, due: DuePrediction, session: TickSession, call: Call, *, received_at: float) -> float:
+        """Returns until when a due prediction is of use, monotonic seconds.
 
         Args:
             due: What is to be answered.
             session: Whose it is.
-            assignment: Who answers it.
             call: The stream's RPC.
             received_at: Receipt of the tick that made it due, monotonic seconds.
+        """
+        priority = session.terms.priority
+        return self._live.deadlines.deadline(
+            received_at=received_at,
+            rpc_deadline=call.rpc_deadline,
+            timeout=due.valid_duration or self._live.deadlines.default_timeouts[priority],
+            priority=priority,
+        )
+
+    async def answer(self, pending: PendingPrediction, session: TickSession, call: Call) -> TickPrediction:
+        """Answers one due prediction, or the one that has taken its place by the time a batch is formed.
 
         Raises:
             Exception: Whatever ended it; the stream tells the client.
         """
-        answer = await self._predictor.predict(
-            PredictionTask(
-                work=Work(window=due.window, model=session.model),
-                origin=due.origin,
-                priority=session.priority,
-                deadline=self._live.deadlines.deadline(
-                    received_at=received_at,
-                    rpc_deadline=call.rpc_deadline,
-                    timeout=due.valid_duration or self._live.deadlines.default_timeouts[session.priority],
-                    priority=session.priority,
-                ),
-                received_at=received_at,
+        terms = session.terms
+        while True:
+            deadline = pending.deadline
+            task = PredictionTask(
+                work=Work(window=pending.window, model=terms.model, late=pending if terms.conflate else None),
+                origin=pending.origin,
+                priority=terms.priority,
+                deadline=deadline,
+                received_at=pending.received_at,
                 caller=call.caller,
                 trace_id=call.trace_id,
                 shareable=True,
-                # A window of a stream is new by its nature: keeping its answer would only push out others.
-                cacheable=False,
-            ),
-            assignment,
-        )
-        return TickPrediction(
-            symbol=due.symbol,
-            sequence=due.sequence,
-            first_sequence=due.sequence,
-            prediction=write_prediction(answer, _DEFAULT_OPTIONS),
-        )
-
-    @property
-    def settings(self) -> Settings:
-        """The server's settings."""
-        return self._live.current
-
-
-class _TickStream:
-    """One stream: its session once opened, its responses, and the last due prediction of each symbol."""
-
-    def __init__(self, service: TickService, call: Call) -> None:
-        self._service = service
-        self._call = call
-        self._session: TickSession | None = None
-        self._assignment: Assignment | None = None
-        self._last_due: dict[str, asyncio.Future[None]] = {}
-        self.responses: ResponseStream[StreamTicksResponse] = ResponseStream(
-            max_in_flight=service.settings.max_in_flight_per_stream
-        )
-        self.last_sent = time.monotonic()
-
-    def close(self) -> None:
-        """Lets go of the symbols."""
-        if self._session is not None:
-            self._session.close()
-
-    async def read(self, requests: AsyncIterator[bytes]) -> None:
-        """Reads the client's messages until it closes its side."""
-        heartbeats = asyncio.get_running_loop().create_task(self._send_heartbeats())
-        try:
-            async for data in requests:
-                symbol, sequence, received_at = "", 0, self._service.now()
-                try:
-                    message = parse(StreamTicksRequest, data, max_bytes=self._service.settings.max_request_bytes)
-                    kind = message.WhichOneof("message")
-                    if kind == "tick":
-                        symbol, sequence = message.tick.symbol[:64], message.tick.sequence
-                    elif kind == "history":
-                        symbol, sequence = message.history.symbol[:64], message.history.last_sequence
-                    await self._handle(message, kind, received_at)
-                except Exception as error:
-                    refusal = explain(error, trace_id=self._call.trace_id)
-                    await self._send(
-                        StreamTicksResponse(error=TickError(symbol=symbol, sequence=sequence, error=to_status(refusal)))
-                    )
-        finally:
-            heartbeats.cancel()
-
-    async def _handle(self, message: StreamTicksRequest, kind: str | None, received_at: float) -> None:
-        if kind is None:
-            raise Refusal(Reason.MISSING_INPUT, "Set open, history, tick, watermark or heartbeat.", field="message")
-        try:
-            await self._apply(message, kind, received_at)
-        except Refusal as refusal:
-            raise refusal.within(kind) from None
-
-    async def _apply(self, message: StreamTicksRequest, kind: str, received_at: float) -> None:
-        if kind == "heartbeat":
-            await self._send(StreamTicksResponse(heartbeat=_heartbeat()))
-        elif kind == "open":
-            await self._open(message.open)
-        else:
-            session = self._session
-            if session is None:
-                raise Refusal(Reason.STREAM_NOT_OPEN, "Send open first.")
-            if kind == "tick":
-                tick = read_tick(message.tick, session.model.config)
-                await self._tell(session.apply(tick), session, received_at)
-            elif kind == "history":
-                bars = read_history(message.history)
-                events = session.apply_history(message.history.symbol, bars, message.history.last_sequence)
-                await self._tell(events, session, received_at)
-            # A watermark closes bars that are made of trades; ready bars are closed as they come.
-
-    async def _open(self, message: OpenStream) -> None:
-        if self._session is not None:
-            raise Refusal(Reason.STREAM_ALREADY_OPEN, "The stream is open; start another one for other terms.")
-        session, self._assignment = await self._service.open(message, self._call)
-        self._session = session
-        opened = StreamTicksResponse(opened=write_opened(session, self._service.settings.heartbeat_interval))
-        await self._send(opened)
-        for gap in session.missed:
-            await self._send(StreamTicksResponse(gap=write_gap(gap)))
-
-    async def _tell(self, events: list[Event], session: TickSession, received_at: float) -> None:
-        for event in events:
-            match event:
-                case Progress():
-                    await self._send(StreamTicksResponse(progress=write_progress(event)))
-                case Gap():
-                    await self._send(StreamTicksResponse(gap=write_gap(event)))
-                case DuePrediction():
-                    await self.responses.reserve()
-                    # Each answer waits for its symbol's answer before it: the client hears them in order.
-                    before = self._last_due.get(event.symbol)
-                    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                    self._last_due[event.symbol] = done
-                    self.responses.put_later(self._answer(event, session, received_at, before, done))
-
-    async def _answer(
-        self,
-        due: DuePrediction,
-        session: TickSession,
-        received_at: float,
-        before: asyncio.Future[None] | None,
-        done: asyncio.Future[None],
-    ) -> StreamTicksResponse:
-        try:
+            )
             try:
-                assert self._assignment is not None, "what is due belongs to a session"
-                prediction = await self._service.answer(
-                    due, session, self._assignment, self._call, received_at=received_at
-                )
-                response = StreamTicksResponse(prediction=prediction)
-            except Exception as error:
-                status = to_status(explain(error, trace_id=self._call.trace_id))
-                response = StreamTicksResponse(error=TickError(symbol=due.symbol, sequence=due.sequence, error=status))
-            if before is not None:
-                await before
-            return response
-        finally:
-            done.set_result(None)
+                answer = await self._predictor.predict(task, terms.assignment)
+            except (ExpiredInQueueError, PredictedDeadlineMissError):
+                if pending.is_bound or pending.deadline <= deadline:
+                    raise
+                continue  # its place was the older one's, whose time is up; the newer one still has some
+            due = pending.due
+            return TickPrediction(
+                symbol=due.symbol,
+                sequence=due.sequence,
+                first_sequence=pending.first_sequence,
+                conflated_count=pending.conflated_count,
+                partial=due.partial,
+                prediction=write_prediction(answer, _DEFAULT_OPTIONS),
+            )
 
-    async def _send(self, response: StreamTicksResponse) -> None:
-        await self.responses.reserve()
-        self.responses.put(response)
-
-    async def _send_heartbeats(self) -> None:
-        interval = self._service.settings.heartbeat_interval
-        while True:
-            await asyncio.sleep(interval)
-            if time.monotonic() - self.last_sent >= interval:
-                await self._send(StreamTicksResponse(heartbeat=_heartbeat()))
-
-
-def _heartbeat() -> Heartbeat:
-    heartbeat = Heartbeat()
-    heartbeat.send_time.GetCurrentTime()
-    return heartbeat
+    async def _limit_age(self, stream: TickStream) -> None:
+        """Moves a stream elsewhere at its greatest age: an old proxy process lives as long as its oldest stream."""
+        limit = self.settings.stream_max_age * (1 - _AGE_JITTER * random.random())
+        await asyncio.sleep(max(0.0, limit - stream.age))
+        stream.drain(self.settings.stream_drain_grace)
+        await asyncio.sleep(self.settings.stream_drain_grace)
+        stream.end()

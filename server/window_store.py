@@ -1,127 +1,124 @@
-"""Where the symbols' windows live: in this replica's memory.
+"""Where the symbols' windows live: what every store does, whatever it is made of.
 
-Owns which windows exist, who writes to each, and how many are kept. One replica only: several would need a store that
-they share. Pure state, no I/O.
+Owns the Protocol that sessions and RPCs are written against, and the words that all stores share. Each store is a file
+of its own: `memory_window_store`, `redis_window_store`.
+
+    hold ---> the stream writes to the windows in memory ---> changed ---> (flush) ---> listener.durable
+                                                                      another replica's hold ---> listener.lost
 """
 
 from __future__ import annotations
 
-import re
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from model.model_config import ModelConfig
+from server.held_windows import WindowListener
 from server.predictor import InputOrigin
 from server.refusal import Reason, Refusal
 from server.symbol_window import SymbolWindow
+from server.window_settings import WindowSettings
 
 FloatArray = npt.NDArray[np.float32]
-# Models that read the same features of the same bars share a symbol's window.
-Key = tuple[str, float, str]
-
-_SYMBOL = re.compile(r"[A-Za-z0-9._:/-]{1,64}", re.ASCII)
 
 
-class WindowStore:
-    """Keeps the windows of all symbols in memory.
+class WindowStore(Protocol):
+    """Keeps the windows of all symbols."""
 
-    Args:
-        max_symbols: Most windows kept. At the limit the one longest unused, and held by no stream, makes room.
-        wall_clock: Seconds since the epoch; used for `max_age` only, because bars carry event time.
-    """
+    @property
+    def max_symbols(self) -> int:
+        """Most windows that this replica keeps in its memory."""
 
-    def __init__(self, *, max_symbols: int, wall_clock: Callable[[], float] = time.time) -> None:
-        self.max_symbols = max_symbols
-        self._wall_clock = wall_clock
-        self._windows: dict[Key, SymbolWindow] = {}
-        # Those that no stream holds, longest unused first: making room must not take a search.
-        self._idle: OrderedDict[Key, SymbolWindow] = OrderedDict()
+    @max_symbols.setter
+    def max_symbols(self, limit: int) -> None:
+        """Sets another limit; what is held beyond it stays until it is released."""
 
     def __len__(self) -> int:
-        return len(self._windows)
+        """Windows in this replica's memory."""
 
-    def hold(self, symbols: Sequence[str], config: ModelConfig) -> list[SymbolWindow]:
+    @property
+    def failure_count(self) -> int:
+        """Writes that failed and were, or will be, repeated."""
+
+    async def start(self) -> None:
+        """Begins what goes on in the background. Does not wait for a server: one that is away is told by `hold`."""
+
+    async def close(self) -> None:
+        """Writes what can be written at once and ends what goes on in the background. Idempotent."""
+
+    async def hold(
+        self, symbols: Sequence[str], config: ModelConfig, *, owner: str = "", listener: WindowListener
+    ) -> list[SymbolWindow]:
         """Returns symbols' windows for one stream to write to, and takes them from any other stream; all or none.
 
-        The stream remembers each window's `epoch`, compares it before each write, and calls `release` at its end.
+        The stream calls `changed` after each write and `release` at its end, also of what it was told to have lost.
+        If this raises, a refusal or a cancellation, no stream has lost a symbol - unless the store fails in the middle
+        and stays away, so that what was taken cannot be given back.
 
         Args:
             symbols: Distinct names.
             config: Of the stream's model.
+            owner: Whose symbols they are; each owner has its own.
+            listener: Told what becomes durable and what is lost.
 
         Raises:
-            Refusal: INVALID_SYMBOL; LIMIT_EXCEEDED where streams hold too many windows to make room.
+            Refusal: INVALID_SYMBOL; LIMIT_EXCEEDED where streams hold too many windows to make room;
+                STORE_UNAVAILABLE.
         """
-        for index, symbol in enumerate(symbols):
-            check_symbol(symbol, field=f"symbols[{index}]")
-        keys = [_key(symbol, config) for symbol in symbols]
-        new = sum(key not in self._windows for key in keys)
-        spare = len(self._idle) - sum(key in self._idle for key in keys)
-        if len(self._windows) + new - spare > self.max_symbols:
-            raise Refusal(
-                Reason.LIMIT_EXCEEDED,
-                f"This server keeps at most {self.max_symbols} symbols and streams hold too many of them; close some.",
-                field="symbols",
-                metadata={"limit": str(self.max_symbols)},
-            )
-        for key in keys:
-            self._idle.pop(key, None)
-        return [self._hold_one(key, symbol, config) for key, symbol in zip(keys, symbols, strict=True)]
 
-    def release(self, window: SymbolWindow, config: ModelConfig) -> None:
-        """Lets a stream's window be forgotten when room is needed; until then it can be predicted on and resumed."""
-        window.holders -= 1
-        if not window.holders:
-            self._idle[_key(window.symbol, config)] = window
+    def release(self, window: SymbolWindow) -> None:
+        """Lets go of a window that `hold` returned; once for each hold. What is not stored yet still will be."""
 
-    def window(self, symbol: str, config: ModelConfig, *, max_age: float | None) -> tuple[FloatArray, InputOrigin]:
-        """Returns a symbol's newest window and its origin.
+    async def window(
+        self, symbol: str, config: ModelConfig, *, owner: str = "", max_age: float | None
+    ) -> tuple[FloatArray, InputOrigin]:
+        """Returns a symbol's newest window, float32 `[feature_count, time_steps]`, and its origin.
 
         Args:
             symbol: Name.
             config: Of the model that will read it.
+            owner: Whose symbol it is.
             max_age: Longest time since the newest bar's end, seconds, or None.
 
         Raises:
-            Refusal: INVALID_SYMBOL, SYMBOL_NOT_FOUND, WINDOW_INCOMPLETE or WINDOW_STALE.
+            Refusal: INVALID_SYMBOL, SYMBOL_NOT_FOUND, WINDOW_INCOMPLETE, WINDOW_STALE or STORE_UNAVAILABLE.
         """
-        check_symbol(symbol)
-        key = _key(symbol, config)
-        kept = self._windows.get(key)
-        if kept is None:
-            raise Refusal(
-                Reason.SYMBOL_NOT_FOUND,
-                "No window is kept for this symbol; send its bars through StreamTicks first.",
-                field="symbol",
-                metadata={"symbol": symbol},
-            )
-        if key in self._idle:
-            self._idle.move_to_end(key)
-        values = kept.window()
-        age = None if kept.as_of_time is None else self._wall_clock() - kept.as_of_time
-        if max_age is not None and (age is None or age > max_age):
-            raise Refusal(
-                Reason.WINDOW_STALE,
-                "The symbol's newest bar is older than max_age allows; send newer bars, or allow more.",
-                field="max_age",
-                metadata={"age": "unknown" if age is None else f"{age:.3f}", "max_age": f"{max_age:.3f}"},
-            )
-        return values, origin_of(kept, config)
 
-    def _hold_one(self, key: Key, symbol: str, config: ModelConfig) -> SymbolWindow:
-        window = self._windows.get(key)
-        if window is None:
-            if len(self._windows) >= self.max_symbols:
-                forgotten, _ = self._idle.popitem(last=False)
-                del self._windows[forgotten]
-            window = self._windows[key] = SymbolWindow(symbol, config)
-        window.epoch += 1
-        window.holders += 1
-        return window
+    def changed(self, window: SymbolWindow) -> None:
+        """Has a window written to the store soon. Waits for nothing; of one that is lost, it is passed over."""
+
+    def durable_sequence(self, window: SymbolWindow) -> int | None:
+        """Returns the sequence number up to which the store has a window, 0 for nothing; None if it never will."""
+
+    async def flush(self) -> None:
+        """Waits until all that has changed is stored, or lost to other streams.
+
+        Raises:
+            Refusal: STORE_UNAVAILABLE; it goes on being tried.
+        """
+
+
+def new_window(symbol: str, config: ModelConfig, settings: WindowSettings) -> SymbolWindow:
+    """Returns an empty window."""
+    return SymbolWindow(symbol, config, resume_depth=settings.resume_depth, lateness_bound=settings.lateness_bound)
+
+
+def restored_window(
+    symbol: str, config: ModelConfig, settings: WindowSettings, head: bytes, entries: Iterable[bytes]
+) -> SymbolWindow:
+    """Returns the window that a store has; an empty one for an empty head.
+
+    Raises:
+        WindowStateError: The bytes are damaged, or of another version.
+    """
+    if not head:
+        return new_window(symbol, config, settings)
+    return SymbolWindow.restore(
+        symbol, config, head, entries, resume_depth=settings.resume_depth, lateness_bound=settings.lateness_bound
+    )
 
 
 def origin_of(window: SymbolWindow, config: ModelConfig) -> InputOrigin:
@@ -134,20 +131,32 @@ def origin_of(window: SymbolWindow, config: ModelConfig) -> InputOrigin:
     )
 
 
-def check_symbol(symbol: str, *, field: str = "symbol") -> None:
-    """Refuses what is no symbol.
+def symbol_not_found(symbol: str) -> Refusal:
+    """Returns the refusal of a symbol that nobody has opened."""
+    return Refusal(
+        Reason.SYMBOL_NOT_FOUND,
+        "No window is kept for this symbol; send its bars through StreamTicks first.",
+        field="symbol",
+        metadata={"symbol": symbol},
+    )
+
+
+def check_age(as_of_time: float | None, max_age: float | None, *, now: float) -> None:
+    """Refuses a window that is older than the caller allows.
+
+    Args:
+        as_of_time: End of the newest bar, seconds since the epoch, or None if nobody said.
+        max_age: Longest time since then, seconds, or None.
+        now: Seconds since the epoch.
 
     Raises:
-        Refusal: INVALID_SYMBOL.
+        Refusal: WINDOW_STALE.
     """
-    if _SYMBOL.fullmatch(symbol) is None:
+    age = None if as_of_time is None else now - as_of_time
+    if max_age is not None and (age is None or age > max_age):
         raise Refusal(
-            Reason.INVALID_SYMBOL,
-            "A symbol has 1 to 64 characters from A-Z a-z 0-9 . _ : / -",
-            field=field,
-            metadata={"length": str(len(symbol))},
+            Reason.WINDOW_STALE,
+            "The symbol's newest bar is older than max_age allows; send newer bars, or allow more.",
+            field="max_age",
+            metadata={"age": "unknown" if age is None else f"{age:.3f}", "max_age": f"{max_age:.3f}"},
         )
-
-
-def _key(symbol: str, config: ModelConfig) -> Key:
-    return (config.feature_schema, config.bar_interval_seconds, symbol)

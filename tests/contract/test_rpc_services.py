@@ -12,7 +12,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from model.feature_schema import SCHEMA_ID
-from server.ingress import METHODS
 from server.settings import Settings
 from tests.support import messages as m
 from tests.support.bad_input import BAD_INPUTS, MAX_WINDOWS, BadInput
@@ -232,16 +231,15 @@ async def test_a_symbols_window_is_judged(channel: grpc.aio.Channel) -> None:
 
 
 async def test_a_session_goes_on_where_it_was_left(channel: grpc.aio.Channel) -> None:
-    """A later stream hears the state of its symbols and what it missed; the earlier ticks are duplicates."""
+    """A later stream hears the state of its symbols; the earlier ticks are duplicates, and nothing was due."""
     await ticks(channel, m.opening("BACK"), *(m.tick("BACK", number) for number in (1, 2, 3)))
     resume = [tick_pb2.ResumePoint(symbol="BACK", last_answered_sequence=1)]
     responses = await ticks(channel, m.opening("BACK", resume=resume), m.tick("BACK", 3), m.tick("BACK", 6))
-    assert kinds(responses) == ["opened", "gap", "progress", "gap", "progress"]
+    assert kinds(responses) == ["opened", "progress", "gap", "progress"]
     [state] = responses[0].opened.symbols
     assert (state.symbol, state.sequence, state.next_sequence, state.have, state.need) == ("BACK", 3, 4, 3, 120)
-    assert (responses[1].gap.first_missing_sequence, responses[1].gap.last_missing_sequence) == (2, 3)
-    assert responses[2].progress.duplicate
-    assert (responses[3].gap.first_missing_sequence, responses[3].gap.last_missing_sequence) == (4, 5)
+    assert responses[1].progress.duplicate
+    assert (responses[2].gap.first_missing_sequence, responses[2].gap.last_missing_sequence) == (4, 5)
 
 
 async def test_the_greatest_sequence_does_not_spoil_a_symbol(channel: grpc.aio.Channel) -> None:
@@ -249,24 +247,6 @@ async def test_the_greatest_sequence_does_not_spoil_a_symbol(channel: grpc.aio.C
     await ticks(channel, m.opening("FAR"), m.tick("FAR", 2**63 - 2, bar=m.bar()))
     [opened] = await ticks(channel, m.opening("FAR"))
     assert opened.opened.symbols[0].next_sequence == 2**63 - 1
-
-
-async def test_two_streams_fight_for_no_symbol(channel: grpc.aio.Channel) -> None:
-    """A symbol belongs to whoever opened it last."""
-    multi: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(METHODS["StreamTicks"])
-    old = multi(timeout=60)
-    await old.write(m.opening("MINE").SerializeToString())
-    opened = await old.read()
-    assert isinstance(opened, bytes)
-    assert StreamTicksResponse.FromString(opened).HasField("opened")
-    await ticks(channel, m.opening("MINE"), m.tick("MINE", 1))
-    await old.write(m.tick("MINE", 2).SerializeToString())
-    told = await old.read()
-    assert isinstance(told, bytes)
-    answer = StreamTicksResponse.FromString(told)
-    assert read_status(answer.error.error).reason == "SYMBOL_NOT_OPEN"
-    assert (answer.error.symbol, answer.error.sequence) == ("MINE", 2)
-    old.cancel()
 
 
 async def test_another_version_is_loaded_when_asked_for(channel: grpc.aio.Channel) -> None:

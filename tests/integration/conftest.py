@@ -39,10 +39,13 @@ class Service:
 
     def replica_pid(self) -> int:
         """Returns the pid of the one replica."""
-        [pid] = [
-            pid for pid in descendants(self.process.pid) if _command(pid).startswith("ray::ServeReplica:tickserve")
-        ]
+        [pid] = self.replica_pids()
         return pid
+
+    def replica_pids(self) -> set[int]:
+        """Returns the pids of all replicas."""
+        family = descendants(self.process.pid)
+        return {pid for pid in family if _command(pid).startswith("ray::ServeReplica:tickserve")}
 
 
 # Above the ranges of the replicas and of Ray's workers, below those that the system gives to whoever connects: a port
@@ -75,8 +78,8 @@ def environment(registry: Path, **extra: str) -> dict[str, str]:
     }
     # Replicas of several services on one machine must not meet on a port, either: Ray Serve takes the next free one of
     # a range, and a replica that has just gone may still be in another proxy's list.
-    # Test runs beside each other, as of two checkouts, begin at different places.
-    first = 20_000 + 200 * ((os.getpid() + next(_services)) % 50)
+    # Other test runs on this machine have other pids.
+    first = 20_000 + 200 * ((os.getpid() + next(_services)) % 60)
     ranges = {
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + 99),

@@ -1,7 +1,10 @@
 """`StreamTicks` through HAProxy and Ray Serve, held against the features of the training code."""
 
 import asyncio
+import dataclasses
 import hashlib
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,10 @@ from model.dataset import load_windows
 from tests.integration.conftest import Service
 from tickserve import (
     AsyncClient,
+    AsyncTickStream,
+    BarCorrection,
     Client,
+    Durable,
     InvalidRequestError,
     NotFoundError,
     Opened,
@@ -19,6 +25,7 @@ from tickserve import (
     Progress,
     TickFailure,
     TickPrediction,
+    Trade,
     WindowReset,
 )
 from tickserve import Bar as ClientBar
@@ -40,15 +47,21 @@ def digests() -> list[str]:
     return [hashlib.sha256(np.ascontiguousarray(window).tobytes()).hexdigest() for window in load_windows(DATA, 200)]
 
 
+async def feed(stream: AsyncTickStream, symbol: str, bars: Sequence[ClientBar]) -> None:
+    """Ticks bars while another task reads: so many may be unanswered, and no more."""
+    for bar in bars:
+        await stream.tick(symbol, bar, valid_duration=60)
+    await stream.finish()
+
+
 async def test_one_prediction_per_bar_on_the_training_windows(
     service: Service, bars: list[ClientBar], digests: list[str]
 ) -> None:
     """Each bar from the first full window on is answered in order, from exactly the window that training would use."""
     async with AsyncClient(service.target) as client, client.stream_ticks(["PARITY"]) as stream:
-        for bar in bars:
-            await stream.tick("PARITY", bar)
-        await stream.finish()
+        feeding = asyncio.create_task(feed(stream, "PARITY", bars))
         events = [event async for event in stream]
+        await feeding
     opened, *rest = events
     assert isinstance(opened, Opened)
     assert opened.symbols["PARITY"].need == NEED
@@ -59,6 +72,7 @@ async def test_one_prediction_per_bar_on_the_training_windows(
     assert [event.sequence for event in predictions] == list(range(NEED, len(bars) + 1))
     served = [event.prediction.input.sha256 for event in predictions]
     assert served[: len(digests)] == digests[: len(served)]
+    assert not any(isinstance(event, Durable) for event in rest)  # memory alone outlives nobody
 
 
 async def test_history_fills_without_predictions_and_symbol_can_be_asked_for(
@@ -83,6 +97,58 @@ async def test_history_fills_without_predictions_and_symbol_can_be_asked_for(
         with pytest.raises(PreconditionError) as stale:
             await client.predict(symbol="HISTORY", max_age=60, timeout=10)
         assert stale.value.reason == "WINDOW_STALE"
+
+
+async def test_trades_make_the_training_bars(service: Service, bars: list[ClientBar], digests: list[str]) -> None:
+    """A bar closes with the next one's first trade, the last with a watermark; all others are answered as partial."""
+    traded = bars[NEED - 1 : NEED + 2]
+    async with AsyncClient(service.target) as client, client.stream_ticks(["TRADES"], predict_partial=True) as stream:
+        await stream.history("TRADES", bars[: NEED - 1])
+        for bar in traded:
+            sizes = (bar.volume, 0.0, 0.0, 0.0)
+            for minute, price in enumerate((bar.open, bar.high, bar.low, bar.close)):
+                event_time = bar.start_time + timedelta(minutes=minute)
+                await stream.tick("TRADES", Trade(price, sizes[minute]), event_time=event_time, valid_duration=60)
+        await stream.watermark(traded[-1].start_time + timedelta(hours=1))
+        await stream.finish()
+        answers = [event async for event in stream if isinstance(event, TickPrediction)]
+    closed = [(event.sequence, event.prediction.input.sha256) for event in answers if not event.partial]
+    # The watermark has no number of its own: what it closes bears that of the last trade.
+    assert closed == [(5, digests[0]), (9, digests[1]), (12, digests[2])]
+    assert [event.sequence for event in answers if event.partial] == [1, 2, 3, 4, 6, 7, 8, 10, 11, 12]
+
+
+async def test_a_correction_replaces_the_newest_bar(
+    service: Service, bars: list[ClientBar], digests: list[str]
+) -> None:
+    """It is answered from the window as it should have been, and so is what follows."""
+    wrong = dataclasses.replace(bars[NEED - 1], high=bars[NEED - 1].high * 2)
+    async with AsyncClient(service.target) as client, client.stream_ticks(["CORRECTED"]) as stream:
+        await stream.history("CORRECTED", bars[: NEED - 1])
+        await stream.tick("CORRECTED", wrong, valid_duration=60)
+        await stream.tick("CORRECTED", BarCorrection(bars[NEED - 1]), valid_duration=60)
+        await stream.tick("CORRECTED", bars[NEED], valid_duration=60)
+        await stream.finish()
+        served = [event.prediction.input.sha256 async for event in stream if isinstance(event, TickPrediction)]
+    assert served[0] not in digests
+    assert served[1:] == digests[:2]
+
+
+async def test_conflated_answers_stand_for_every_due_bar(
+    service: Service, bars: list[ClientBar], digests: list[str]
+) -> None:
+    """However many there are: together they stand for each bar once, the last for the newest, from exact windows."""
+    count = 150
+    async with AsyncClient(service.target) as client, client.stream_ticks(["CONFLATED"], conflate=True) as stream:
+        await stream.history("CONFLATED", bars[: NEED - 1])
+        feeding = asyncio.create_task(feed(stream, "CONFLATED", bars[NEED - 1 : NEED - 1 + count]))
+        answers = [event async for event in stream if isinstance(event, TickPrediction)]
+        await feeding
+    stood_for = [n for event in answers for n in range(event.first_sequence, event.sequence + 1)]
+    assert stood_for == list(range(1, count + 1))
+    for event in answers:
+        assert event.conflated_count == event.sequence - event.first_sequence
+        assert event.prediction.input.sha256 == digests[event.sequence - 1]
 
 
 async def test_bad_ticks_are_told_and_the_stream_lives(service: Service, bars: list[ClientBar]) -> None:

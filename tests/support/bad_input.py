@@ -352,8 +352,55 @@ def _tick_cases() -> list[BadInput]:
     add("negative sequence", m.tick("BAD", -1), "INVALID_TICK", "tick.sequence")
     add("greatest sequence", m.tick("BAD", INT64_MAX, bar=m.bar()), "INVALID_TICK", "tick.sequence")
     add("no event", StreamTicksRequest(tick=tick_pb2.Tick(symbol="BAD", sequence=1)), "INVALID_TICK", "tick.event")
-    add("trade", m.tick("BAD", trade=tick_pb2.Trade(price=1, size=1)), "INVALID_TICK", "tick.trade")
-    add("correction", m.tick("BAD", correction=tick_pb2.BarCorrection()), "INVALID_TICK", "tick.correction")
+    for name, price, size, path in (
+        ("zero price", 0.0, 1.0, "price"),
+        ("negative price", -1.0, 1.0, "price"),
+        ("NaN price", math.nan, 1.0, "price"),
+        ("infinite price", math.inf, 1.0, "price"),
+        ("negative size", 1.0, -1.0, "size"),
+        ("NaN size", 1.0, math.nan, "size"),
+        ("endless size", 1.0, 1e300, "size"),
+    ):
+        trade = tick_pb2.Trade(price=price, size=size)
+        message = m.tick("BAD", trade=trade, event_time=Timestamp(seconds=m.START))
+        add(f"trade: {name}", message, "INVALID_TICK", f"tick.trade.{path}")
+    good = tick_pb2.Trade(price=1.0, size=1.0)
+    add("trade without time", m.tick("BAD", trade=good), "INVALID_TICK", "tick.event_time")
+    add(
+        "trade of a closed bar",
+        m.tick("BAD.LATE", 2, trade=good, event_time=Timestamp(seconds=m.START - 1)),
+        "INVALID_TICK",
+        "tick.event_time",
+        before=_opened("BAD.LATE", m.tick("BAD.LATE", trade=good, event_time=Timestamp(seconds=m.START))),
+        metadata={"closed_until": f"{m.START}.000"},
+    )
+    add(
+        "correction without bar",
+        m.tick("BAD", correction=tick_pb2.BarCorrection()),
+        "INVALID_TICK",
+        "tick.correction.bar.start_time",
+    )
+    add(
+        "correction of nothing",
+        m.tick("BAD", correction=tick_pb2.BarCorrection(bar=m.bar())),
+        "INVALID_TICK",
+        "tick.correction.bar.start_time",
+        metadata={"newest": "none"},
+    )
+    add(
+        "long reason",
+        m.tick("BAD", reset=tick_pb2.WindowReset(reason="x" * 257)),
+        "INVALID_TICK",
+        "tick.reset.reason",
+    )
+    add("watermark without time", StreamTicksRequest(watermark=not_open), "INVALID_TICK", "watermark.event_time")
+    # A time in milliseconds that is sent as seconds: in the year 5138.
+    far = Timestamp(seconds=100_000_000_000)
+    add("far watermark", StreamTicksRequest(watermark=tick_pb2.Watermark(event_time=far)), "INVALID_TICK",
+        "watermark.event_time")  # fmt: skip
+    add("far trade", m.tick("BAD", trade=good, event_time=far), "INVALID_TICK", "tick.event_time")
+    add("far bar", m.tick("BAD", bar=m.bar(start_time=far)), "INVALID_TICK", "tick.bar.start_time")
+    add("far history", m.history("BAD", [m.bar(), m.bar(start_time=far)]), "INVALID_TICK", "history.bars[1].start_time")
     add("zero validity", m.tick("BAD", valid_duration=m.duration()), "INVALID_TIMEOUT", "tick.valid_duration")
     add(
         "event time after year 9999",
@@ -388,6 +435,13 @@ def _tick_cases() -> list[BadInput]:
         before=_opened("BAD.TWICE", m.tick("BAD.TWICE", 1)),
     )
     add(
+        "bar back in time",
+        m.tick("BAD.THEN", 2, bar=m.bar(-5)),
+        "INVALID_TICK",
+        "tick.bar.start_time",
+        before=_opened("BAD.THEN", m.tick("BAD.THEN", 1)),
+    )
+    add(
         "features after bars",
         m.tick("BAD.MIXED", 2, features=tick_pb2.FeatureRow(values=[0.0] * FEATURE_COUNT)),
         "INVALID_TICK",
@@ -408,12 +462,23 @@ def _tick_cases() -> list[BadInput]:
         ("no symbols", m.opening(), "INVALID_SYMBOL", "open.symbols"),
         ("bad symbol", m.opening("GOOD", "BAD SYMBOL"), "INVALID_SYMBOL", "open.symbols[1]"),
         ("empty symbol", m.opening(""), "INVALID_SYMBOL", "open.symbols[0]"),
+        ("symbol with a null", m.opening("A\0B"), "INVALID_SYMBOL", "open.symbols[0]"),
+        ("symbol with a line", m.opening("A\r\nB"), "INVALID_SYMBOL", "open.symbols[0]"),
+        ("symbol that ends a line", m.opening("A\n"), "INVALID_SYMBOL", "open.symbols[0]"),
+        ("symbol that turns around", m.opening("A\u202eB"), "INVALID_SYMBOL", "open.symbols[0]"),
+        ("symbol of 3 MB", m.opening("A" * 3_000_000), "INVALID_SYMBOL", "open.symbols[0]"),
+        ("symbol of 10 MB", m.opening("A" * 10_000_000), "LIMIT_EXCEEDED", ""),
+        ("100 000 symbols", m.opening(*(f"S{number}" for number in range(100_000))), "LIMIT_EXCEEDED", "open.symbols"),
         ("symbol twice", m.opening("A", "A"), "INVALID_SYMBOL", "open.symbols"),
         ("too many symbols", m.opening(*map(str, range(10_001))), "LIMIT_EXCEEDED", "open.symbols"),
         ("open with unknown priority", m.opening("A", priority=9), "INVALID_PRIORITY", "open.priority"),
         ("negative predict_every", m.opening("A", predict_every=-1), "INVALID_TICK", "open.predict_every"),
-        ("conflate", m.opening("A", conflate=True), "INVALID_TICK", "open.conflate"),
-        ("predict_partial", m.opening("A", predict_partial=True), "INVALID_TICK", "open.predict_partial"),
+        (
+            "resume point after year 9999",
+            m.opening("A", resume=[tick_pb2.ResumePoint(symbol="A", last_answered_as_of_time=Timestamp(nanos=-1))]),
+            "INVALID_TICK",
+            "open.resume[0].last_answered_as_of_time",
+        ),
         (
             "negative resume point",
             m.opening("A", resume=[tick_pb2.ResumePoint(symbol="A", last_answered_sequence=-1)]),

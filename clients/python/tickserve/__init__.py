@@ -16,7 +16,9 @@
 
 Layout: `client` and `async_client` hold a channel each; `request` builds what they send, `result`, `prediction`,
 `events`, `catalog`, `routes` and `caches` read what comes back, `errors` what went wrong; `session` is a tick session
-without I/O, driven by `tick_stream` and `async_tick_stream`. `v1` holds the generated stubs, `cli` the command line.
+without I/O, driven by `tick_stream` and `async_tick_stream` over one `tick_connection` after another: `tick_buffer`
+keeps what may have to be sent again, `answer_filter` what was heard already, `reconnect` when to come back. `v1` holds
+the generated stubs, `cli` the command line.
 """
 
 from tickserve.async_client import AsyncClient
@@ -54,6 +56,7 @@ from tickserve.events import (
 from tickserve.market import Bar, BarCorrection, FeatureRow, MarketEvent, Trade, WindowReset
 from tickserve.prediction import Ensemble, Execution, InputEvidence, ModelVersion, Prediction, Regression
 from tickserve.priority import Priority
+from tickserve.reconnect import ConnectionChange, Disconnected, Reconnected, ResumePolicy
 from tickserve.request import BatchItem, CallOptions, StreamItem
 from tickserve.result import Result
 from tickserve.routes import (
@@ -85,7 +88,9 @@ __all__ = (
     "CallOptions",
     "ClassStatistics",
     "Client",
+    "ConnectionChange",
     "DeadlineError",
+    "Disconnected",
     "Drain",
     "Durable",
     "Engine",
@@ -109,10 +114,12 @@ __all__ = (
     "Prediction",
     "Priority",
     "Progress",
+    "Reconnected",
     "Regression",
     "ReplicaStatistics",
     "RequestIdReusedError",
     "Result",
+    "ResumePolicy",
     "RollbackCause",
     "RollbackVerdict",
     "RouteStatistics",

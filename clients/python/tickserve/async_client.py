@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
 from weakref import WeakSet
@@ -14,9 +14,10 @@ from tickserve.async_items import answer_items
 from tickserve.async_tick_stream import AsyncTickStream
 from tickserve.catalog import Model, ReplicaStatistics
 from tickserve.channel import DEFAULT_TARGET, channel_options
-from tickserve.errors import TickserveError, typed_errors
+from tickserve.errors import StreamClosedError, TickserveError, typed_errors
 from tickserve.prediction import Prediction
 from tickserve.priority import PriorityLike
+from tickserve.reconnect import ConnectionChange, ResumePolicy
 from tickserve.request import BatchItem, CallOptions, ModelLike, RequestBuilder, StreamItem, model_reference
 from tickserve.result import Result, batch_results
 from tickserve.session import TickSession
@@ -24,6 +25,8 @@ from tickserve.v1 import model_service_pb2, model_service_pb2_grpc, prediction_s
 from tickserve.window import WindowLike
 
 __all__ = ("AsyncClient",)
+
+_RESUME = ResumePolicy()
 
 
 class AsyncClient:
@@ -160,6 +163,8 @@ class AsyncClient:
         conflate: bool = False,
         routing_key: str | None = None,
         open_timeout: float | None = 10.0,
+        resume: ResumePolicy | None = _RESUME,
+        observer: Callable[[ConnectionChange], None] | None = None,
     ) -> AsyncTickStream:
         """Makes a tick session; `async with` opens it.
 
@@ -171,7 +176,9 @@ class AsyncClient:
             predict_partial: Predict on bars that have not closed yet, too.
             conflate: Let the newest pending prediction of a symbol replace the older.
             routing_key: See `CallOptions`.
-            open_timeout: Seconds that opening may take; None: any time.
+            open_timeout: Seconds that opening may take, each time; None: any time.
+            resume: How the stream comes back after a break; None: it does not, and the break is raised.
+            observer: Called with each `Disconnected` and `Reconnected`, by the iteration; it must not block.
 
         Raises:
             ValueError: No symbol, or no such priority or model.
@@ -183,13 +190,19 @@ class AsyncClient:
             predict_every=predict_every,
             predict_partial=predict_partial,
             conflate=conflate,
+            buffer_size=(resume or _RESUME).buffer_size,
+            max_unanswered=(resume or _RESUME).max_unanswered,
         )
+        channels: list[Any] = []
 
         def start() -> Any:
-            stub = prediction_service_pb2_grpc.PredictionServiceStub(self._open_channel())
+            if channels and self._channel is not channels[0]:  # coming back must not open a closed client again
+                raise StreamClosedError("the client was closed while its stream was open")
+            channels[:] = [self._open_channel()]
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channels[0])
             return self._known(stub.StreamTicks(metadata=self._requests.metadata(routing_key)))
 
-        return AsyncTickStream(start, session, open_timeout=open_timeout)
+        return AsyncTickStream(start, session, open_timeout=open_timeout, policy=resume, observer=observer)
 
     async def models(self, *, timeout: float | None = None) -> list[Model]:
         """Lists all versions of all models in the registry.

@@ -9,7 +9,7 @@ TickserveError
 ├── DeadlineError           DEADLINE_EXCEEDED: expired in the queue or the engine, or no answer came in time
 ├── AuthenticationError     UNAUTHENTICATED: API key missing or invalid
 ├── AccessDeniedError       PERMISSION_DENIED: the key does not allow the method or the priority
-├── UnavailableError        UNAVAILABLE: the replica drains or loads its model; see `retry_delay`
+├── UnavailableError        UNAVAILABLE: the replica drains, loads its model or misses its store; see `retry_delay`
 ├── InferenceError          INTERNAL: the model failed on this batch
 ├── TransportError          something between here and tickserve failed, so the error carries no reason of tickserve's
 └── StreamClosedError       a stream was used after this side closed it, or after it had ended
@@ -161,7 +161,7 @@ class AccessDeniedError(TickserveError):
 
 
 class UnavailableError(TickserveError):
-    """The replica that was reached stops or starts; another attempt may meet a better one."""
+    """The replica that was reached stops, starts, or cannot reach its windows' store; try again."""
 
     default_code = grpc.StatusCode.UNAVAILABLE
 

@@ -1,16 +1,21 @@
 """Properties of tick sessions: however a stream is cut, delayed or repeated, the windows are those of one go."""
 
+import asyncio
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batching import PriorityClass
+from server.memory_window_store import MemoryWindowStore
 from server.refusal import Refusal
-from server.tick_session import DuePrediction, Gap, Progress, Tick, TickSession
-from server.window_store import WindowStore
+from server.tick_event import DuePrediction, Event, Gap, Progress, ResumePoint
+from server.tick_session import TickSession
 from tests.support.fakes import served_model
 from tests.support.registry import real_bars, real_windows
+from tests.support.sessions import bar_tick, open_session
+from tests.support.windows import Listener
 
 COUNT, NEED = 170, 120
 
@@ -22,21 +27,9 @@ def _data() -> None:
     real_bars(COUNT)
 
 
-def open_session(store: WindowStore, resume: tuple[tuple[str, int], ...] = ()) -> TickSession:
-    """Returns a session of one symbol."""
-    return TickSession(
-        store=store,
-        model=served_model(),
-        priority=PriorityClass.STANDARD,
-        symbols=["A"],
-        predict_every=1,
-        resume=resume,
-    )
-
-
-def apply(session: TickSession, sequence: int) -> list[object]:
+def applied(session: TickSession, sequence: int) -> list[Event]:
     """Applies a bar under its own number, from 1."""
-    return list(session.apply(Tick(symbol="A", sequence=sequence, event=real_bars(COUNT)[sequence - 1])))
+    return session.apply(bar_tick(sequence, real_bars(COUNT)[sequence - 1]))
 
 
 @given(
@@ -45,28 +38,33 @@ def apply(session: TickSession, sequence: int) -> list[object]:
     history=st.integers(0, COUNT - 1),
     crowded=st.booleans(),
 )
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_reconnecting_changes_no_window(cuts: list[int], overlap: int, history: int, crowded: bool) -> None:
     """A client that comes back at any points, re-sending some ticks, gets each due window once, as in one go."""
-    store = WindowStore(max_symbols=1 if crowded else 5)
-    session = open_session(store)
-    due: list[DuePrediction] = []
-    if history:
-        session.apply_history("A", real_bars(COUNT)[:history], history)
-    sequence = history
-    for end in [*sorted(cut for cut in cuts if cut > history), COUNT]:
-        for number in range(max(1, sequence - overlap + 1), end + 1):
-            [event] = apply(session, number)
-            if number <= sequence:
-                assert isinstance(event, Progress)
-                assert event.duplicate
-            elif isinstance(event, DuePrediction):
-                due.append(event)
-        sequence = end
-        session.close()
-        session = open_session(store, (("A", sequence),))
-        assert session.missed == []
-        assert session.windows["A"].last_sequence == sequence
+
+    async def run() -> list[DuePrediction]:
+        store, model = MemoryWindowStore(max_symbols=1 if crowded else 5), served_model()
+        session = await open_session(store, model)
+        due: list[DuePrediction] = []
+        if history:
+            await session.apply_history("A", real_bars(COUNT)[:history], history)
+        sequence = history
+        for end in [*sorted(cut for cut in cuts if cut > history), COUNT]:
+            for number in range(max(1, sequence - overlap + 1), end + 1):
+                [event] = applied(session, number)
+                if number <= sequence:
+                    assert isinstance(event, Progress)
+                    assert event.duplicate
+                elif isinstance(event, DuePrediction):
+                    due.append(event)
+            sequence = end
+            session.close()
+            session = await open_session(store, model, resume=[ResumePoint(symbol="A", sequence=sequence)])
+            assert list(session.missed()) == []
+            assert session.windows["A"].last_sequence == sequence
+        return due
+
+    due = asyncio.run(run())
     assert [event.sequence for event in due] == list(range(max(NEED, history + 1), COUNT + 1))
     expected = real_windows(COUNT)
     assert all(np.array_equal(event.window, expected[event.sequence - NEED]) for event in due)
@@ -76,10 +74,10 @@ def test_reconnecting_changes_no_window(cuts: list[int], overlap: int, history: 
 @settings(deadline=None, max_examples=100)
 def test_any_order_is_told_truthfully(sequences: list[int]) -> None:
     """A tick is applied if and only if its number is new; numbers jumped over are told as a gap, once."""
-    session = open_session(WindowStore(max_symbols=5))
-    last, told, applied = 0, set[int](), []
+    session = asyncio.run(open_session(MemoryWindowStore(max_symbols=5), served_model()))
+    last, told, taken = 0, set[int](), []
     for sequence in sequences:
-        events = apply(session, sequence)
+        events = applied(session, sequence)
         gaps = [event for event in events if isinstance(event, Gap)]
         if sequence <= last:
             assert not gaps
@@ -89,35 +87,39 @@ def test_any_order_is_told_truthfully(sequences: list[int]) -> None:
             missing = set(range(gap.first_missing, gap.last_missing + 1))
             assert not missing & told
             told |= missing
-        applied.append(sequence)
+        taken.append(sequence)
         last = sequence
-    assert told == set(range(1, last)) - set(applied)
-    assert session.windows["A"].have == min(len(applied), NEED)
+    assert told == set(range(1, last)) - set(taken)
+    assert session.windows["A"].have == min(len(taken), NEED)
 
 
 @given(
     operations=st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(("hold", "release", "use"))), max_size=60),
     limit=st.integers(1, 4),
 )
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_the_store_keeps_its_bounds(operations: list[tuple[str, str]], limit: int) -> None:
     """Never more windows than allowed; what is held is kept; a refusal comes only where everything is held."""
-    store, config = WindowStore(max_symbols=limit), served_model().config
-    held: dict[str, list[object]] = {name: [] for name in "abcdef"}
-    for name, operation in operations:
-        if operation == "hold":
-            try:
-                held[name] += store.hold([name], config)
-            except Refusal:
-                assert sum(bool(windows) for windows in held.values()) == limit
-                assert not held[name]
-        elif operation == "release" and held[name]:
-            store.release(held[name].pop(), config)  # type: ignore[arg-type]  # a window
-        elif operation == "use":
-            with pytest.raises(Refusal):
-                store.window(name, config, max_age=None)
-        assert len(store) <= limit
-        kept = {key[2]: window for key, window in store._windows.items()}
-        for symbol, windows in held.items():
-            assert all(kept[symbol] is window for window in windows)
-        assert set(store._idle) == {key for key, window in store._windows.items() if not window.holders}
+
+    async def run() -> None:
+        store, config = MemoryWindowStore(max_symbols=limit), served_model().config
+        held: dict[str, list[Any]] = {name: [] for name in "abcdef"}
+        for name, operation in operations:
+            if operation == "hold":
+                try:
+                    held[name] += await store.hold([name], config, listener=Listener())
+                except Refusal:
+                    assert sum(bool(windows) for windows in held.values()) == limit
+                    assert not held[name]
+            elif operation == "release" and held[name]:
+                store.release(held[name].pop())
+            elif operation == "use":
+                with pytest.raises(Refusal):
+                    await store.window(name, config, max_age=None)
+            assert len(store) <= limit
+            kept = {entry.key.symbol: entry for entry in store._held}
+            for symbol, windows in held.items():
+                assert all(kept[symbol].window is window for window in windows)
+            assert {symbol for symbol, entry in kept.items() if entry.holders} == {s for s in held if held[s]}
+
+    asyncio.run(run())

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.cli.conftest import Run
 from tests.unit.client.fake_service import NEED, FakeService, rich_status
 from tickserve.cli.bar_file import read_bars
-from tickserve.cli.replay import Pace, Tally
+from tickserve.cli.tally import Pace, Tally
 
 HEADER = "Time,Open,High,Low,Close,Volume\n"
 
@@ -63,12 +63,25 @@ def test_a_window_that_is_kept_is_not_overwritten_unasked(run: Run, service: Fak
     assert [tick.tick.sequence for tick in ticks] == [9, 10]
 
 
-def test_a_stream_that_breaks_is_code_one(run: Run, service: FakeService, csv: str) -> None:
+@pytest.mark.parametrize("patience", ["0", "0.05"])
+def test_a_stream_that_breaks_for_good_is_code_one(run: Run, service: FakeService, csv: str, patience: str) -> None:
     """The reason is shown, and nothing hangs."""
     service.end_ticks_with = rich_status(grpc.StatusCode.UNAVAILABLE, "DRAINING", retry_delay=1.0)
-    outcome = run("stream", "--csv", csv, "--speed", "max")
+    outcome = run("stream", "--csv", csv, "--speed", "max", "--patience", patience)
     assert outcome.code == 1
     assert "DRAINING" in outcome.err
+
+
+def test_a_file_is_replayed_as_many_symbols(run: Run, service: FakeService, csv: str) -> None:
+    """Each symbol has its own window, its own numbers and all bars."""
+    outcome = run("stream", "--csv", csv, "--speed", "max", "--symbols", "3", "--limit", "5", "--json")
+    assert outcome.code == 0
+    summary = outcome.json["summary"]
+    assert (summary["bars_sent"], summary["predictions"], summary["history_bars"]) == (15, 15, 3 * (NEED - 1))
+    assert (summary["gaps"], summary["reconnects"]) == (0, 0)
+    ticks = [message.tick for message in service.received if message.WhichOneof("message") == "tick"]
+    for symbol in ("EURUSD-1", "EURUSD-2", "EURUSD-3"):
+        assert [tick.sequence for tick in ticks if tick.symbol == symbol] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,8 @@ class FakeService(prediction_service_pb2_grpc.PredictionServiceServicer, model_s
         """For each symbol, the last sequence and the number of bars that the service already has."""
         self.script: list[prediction_service_pb2.StreamTicksResponse] = []
         """Sent on a tick stream right behind `opened`."""
+        self.answers_history = False
+        """Whether a history is answered with progress, as the service does."""
         self.end_ticks_with: Any = None
         """A status that ends the tick stream at its first tick; None: none does."""
         self.ticks_end_code: grpc.StatusCode | None = None
@@ -228,7 +230,16 @@ class FakeService(prediction_service_pb2_grpc.PredictionServiceServicer, model_s
                     yield from self.script
                     have = {symbol: self.state.get(symbol, (0, 0))[1] for symbol in request.open.symbols}
                 case "history":
-                    have[request.history.symbol] += len(request.history.bars)
+                    history = request.history
+                    have[history.symbol] += len(history.bars)
+                    if self.answers_history:
+                        progress = tick_pb2.TickProgress(
+                            symbol=history.symbol,
+                            sequence=history.last_sequence,
+                            have=min(have[history.symbol], NEED),
+                            need=NEED,
+                        )
+                        yield response(progress=progress)
                 case "heartbeat":
                     self.heartbeat_received.set()
                     yield response(heartbeat=tick_pb2.Heartbeat())

@@ -104,7 +104,7 @@ async def test_an_open_without_an_answer_ends_in_time(service: FakeService) -> N
 async def test_a_broken_stream_raises_where_it_is_read_and_written(service: FakeService) -> None:
     """Reader and writers are told the same reason."""
     service.end_ticks_with = rich_status(grpc.StatusCode.UNAVAILABLE, "DRAINING")
-    async with AsyncClient(service.target) as client, client.stream_ticks(["A"]) as stream:
+    async with AsyncClient(service.target) as client, client.stream_ticks(["A"], resume=None) as stream:
         await stream.tick("A", BARS[0])
         with pytest.raises(UnavailableError, match="DRAINING"):
             [event async for event in stream]

@@ -3,13 +3,36 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickserve import Bar, BarCorrection, FeatureRow, ModelVersion, Opened, SymbolState, Trade, WindowReset
+from tests.unit.client.fake_service import rich_status
+from tickserve import (
+    AuthenticationError,
+    Bar,
+    BarCorrection,
+    FeatureRow,
+    Gap,
+    ModelVersion,
+    Opened,
+    PreconditionError,
+    ResumePolicy,
+    StreamClosedError,
+    SymbolState,
+    TickserveError,
+    Trade,
+    TransportError,
+    UnavailableError,
+    WindowReset,
+)
+from tickserve.reconnect import BackOff, is_transient
 from tickserve.session import BARS_PER_MESSAGE, TickSession
+from tickserve.v1 import prediction_service_pb2, tick_pb2
+
+response = prediction_service_pb2.StreamTicksResponse
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
 BAR = Bar(START, 1.0, 2.0, 0.5, 1.5, 10.0)
@@ -55,7 +78,7 @@ def test_each_symbol_counts_on_from_where_the_service_stands(states: dict[str, i
     session.accept(opened(**states))
     numbers: dict[str, list[int]] = {}
     for symbol in ticks:
-        numbers.setdefault(symbol, []).append(session.tick(symbol, BAR)[0])
+        numbers.setdefault(symbol, []).append(session.tick(symbol, BAR))
     for symbol, got in numbers.items():
         first = states.get(symbol, 1)
         assert got == list(range(first, first + len(got)))
@@ -65,8 +88,8 @@ def test_a_number_of_the_callers_own_moves_the_count_on() -> None:
     """Feeds that number their own ticks may jump; the count never goes back."""
     session = TickSession("A")
     session.accept(opened(A=5))
-    assert [session.tick("A", BAR, sequence=n)[0] for n in (5, 9, 2)] == [5, 9, 2]
-    assert session.tick("A", BAR)[0] == 10
+    assert [session.tick("A", BAR, sequence=n) for n in (5, 9, 2)] == [5, 9, 2]
+    assert session.tick("A", BAR) == 10
 
 
 def test_a_tick_that_cannot_be_written_spends_no_number() -> None:
@@ -74,7 +97,7 @@ def test_a_tick_that_cannot_be_written_spends_no_number() -> None:
     session = TickSession("A")
     with pytest.raises(ValueError, match="time zone"):
         session.tick("A", Bar(datetime(2026, 1, 2), 1.0, 1.0, 1.0, 1.0))  # noqa: DTZ001  # the point of the test
-    assert session.tick("A", BAR)[0] == 1
+    assert session.tick("A", BAR) == 1
 
 
 @pytest.mark.parametrize(
@@ -89,7 +112,11 @@ def test_a_tick_that_cannot_be_written_spends_no_number() -> None:
 )
 def test_every_kind_of_event_has_its_field(event: Any, kind: str) -> None:
     """Each event is sent as what it is."""
-    _, request = TickSession("A").tick("A", event, event_time=START, valid_duration=0.25)
+    session = TickSession("A")
+    session.accept(opened(A=1))
+    session.tick("A", event, event_time=START, valid_duration=0.25)
+    request = session.take()
+    assert request is not None
     assert request.tick.WhichOneof("event") == kind
     assert request.tick.event_time.ToDatetime(tzinfo=UTC) == START
     assert request.tick.valid_duration.nanos == 250_000_000
@@ -117,14 +144,132 @@ def test_features_are_one_row() -> None:
 def test_history_is_cut_into_messages(count: int) -> None:
     """All bars are sent once, in order, in messages of bounded size; only the last moves the sequence."""
     session = TickSession("A")
-    messages = [request.history for request in session.history("A", iter(bars(count)), last_sequence=77)]
-    assert [bar for message in messages for bar in message.bars] == [bar.to_proto() for bar in bars(count)]
-    assert all(0 < len(message.bars) <= BARS_PER_MESSAGE for message in messages)
-    assert [message.last_sequence for message in messages] == [0] * (len(messages) - 1) + [77] * bool(messages)
+    messages = list(session.history(iter(bars(count)), last_sequence=77))
+    assert [bar for chunk, _ in messages for bar in chunk] == [bar.to_proto() for bar in bars(count)]
+    assert all(0 < len(chunk) <= BARS_PER_MESSAGE for chunk, _ in messages)
+    assert [sequence for _, sequence in messages] == [0] * (len(messages) - 1) + [77] * bool(messages)
 
 
 def test_ticks_continue_behind_a_numbered_history() -> None:
     """A history that ends at a number is followed by the next one."""
     session = TickSession("A")
-    list(session.history("A", bars(3), last_sequence=41))
-    assert session.tick("A", BAR)[0] == 42
+    session.accept(opened(A=1))
+    for chunk, last_sequence in session.history(bars(3), 41):
+        session.put_history("A", chunk, last_sequence)
+    assert session.tick("A", BAR) == 42
+
+
+def test_a_stream_without_answers_holds_its_writer() -> None:
+    """Unanswered ticks are never dropped; answered ones make room, oldest first, and their loss is told."""
+    session = TickSession("A", buffer_size=3)
+    session.accept(opened(A=1))
+    for _ in range(3):
+        session.tick("A", BAR)
+    assert not session.has_room("A")
+    while session.take():
+        pass
+    session.read(response(progress=tick_pb2.TickProgress(symbol="A", sequence=1)))
+    assert session.has_room("A")
+    session.tick("A", BAR)
+    assert (session.buffered_count, session.has_room("A")) == (3, False)
+    session.events.clear()
+    session.disconnected()
+    session.accept(opened(A=1))  # a service that has lost all
+    assert list(session.events) == [Gap("A", 2, 1, 1)]
+    assert [message.tick.sequence for message in iter(session.take, None)] == [2, 3, 4]
+
+
+def test_what_is_durable_and_answered_is_forgotten() -> None:
+    """Neither alone will do."""
+    session = TickSession("A")
+    session.accept(opened(A=1))
+    for _ in range(3):
+        session.tick("A", BAR)
+    session.read(response(durable=tick_pb2.TickDurable(symbol="A", sequence=2)))
+    assert session.buffered_count == 3
+    for number in (1, 2, 3):
+        session.read(response(progress=tick_pb2.TickProgress(symbol="A", sequence=number)))
+    assert session.buffered_count == 1
+
+
+def test_a_symbol_that_was_taken_over_is_not_taken_back() -> None:
+    """Two clients must not tear a symbol from each other at every break; with no symbol left, the session is over."""
+    session = TickSession("AB")
+    session.accept(opened(A=1, B=1))
+    error = rich_status(grpc.StatusCode.FAILED_PRECONDITION, "SYMBOL_NOT_OPEN")
+    assert session.read(response(error=tick_pb2.TickError(symbol="A", error=error))) is not None
+    session.disconnected()
+    assert list(session.open_request().open.symbols) == ["B"]
+    session.read(response(error=tick_pb2.TickError(symbol="B", error=error)))
+    with pytest.raises(PreconditionError, match="SYMBOL_NOT_OPEN"):
+        session.open_request()
+
+
+def test_a_refused_tick_is_not_sent_again_and_its_number_is_free() -> None:
+    """The service has not applied it: mended, it goes under the same number."""
+    session = TickSession("A")
+    session.accept(opened(A=1))
+    session.tick("A", BAR)
+    error = rich_status(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_TICK", fields={"tick.bar": "bad"})
+    assert session.read(response(error=tick_pb2.TickError(symbol="A", sequence=1, error=error))) is not None
+    assert session.buffered_count == 0
+    assert session.tick("A", BAR, sequence=1) == 1
+    assert session.buffered_count == 1
+
+
+def test_no_more_bars_are_on_their_way_than_can_be_made_good() -> None:
+    """Each answer lets one more go; trades do not count, since many make one bar."""
+    session = TickSession("A", max_unanswered=2)
+    session.accept(opened(A=1))
+    for _ in range(4):
+        session.tick("A", BAR)
+    assert [message.tick.sequence for message in iter(session.take, None)] == [1, 2]
+    session.read(response(progress=tick_pb2.TickProgress(symbol="A", sequence=1)))
+    assert [message.tick.sequence for message in iter(session.take, None)] == [3]
+    trades = TickSession("A", max_unanswered=2)
+    trades.accept(opened(A=1))
+    for _ in range(4):
+        trades.tick("A", Trade(1.0, 1.0), event_time=START)
+    assert len(list(iter(trades.take, None))) == 4
+
+
+def test_another_writer_in_between_is_a_gap() -> None:
+    """What somebody else sent meanwhile is not taken for our own."""
+    session = TickSession("A")
+    session.accept(opened(A=1))
+    session.tick("A", BAR)
+    session.take()
+    session.events.clear()
+    session.disconnected()
+    session.accept(opened(A=5))
+    assert list(session.events) == [Gap("A", 5, 2, 4)]
+    assert session.tick("A", BAR) == 5
+
+
+def test_a_wait_is_drawn_from_twice_the_last_and_starts_anew_after_an_answer() -> None:
+    """Full jitter up to a bound; the service's own delay is kept to; giving up counts from the last answer."""
+    now = 0.0
+    policy = ResumePolicy(initial_delay=1.0, max_delay=4.0, give_up_after=10.0)
+    back_off = BackOff(policy, chance=lambda: 1.0, clock=lambda: now)
+    error = UnavailableError("gone")
+    assert [back_off.next_delay(error) for _ in range(4)] == [1.0, 2.0, 4.0, 4.0]
+    back_off.succeeded()
+    assert back_off.next_delay(UnavailableError("later", retry_delay=0.5)) == 1.5
+    now = 10.0
+    assert back_off.next_delay(error) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "transient"),
+    [
+        (UnavailableError("draining"), True),
+        (TransportError("reset", code=grpc.StatusCode.UNAVAILABLE), True),
+        (TransportError("too large", code=grpc.StatusCode.RESOURCE_EXHAUSTED), False),
+        (AuthenticationError("who?"), False),
+        (PreconditionError("not open"), False),
+        (StreamClosedError("closed"), False),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(error: TickserveError, transient: bool) -> None:
+    """A caller's mistake stays one."""
+    assert is_transient(error) is transient

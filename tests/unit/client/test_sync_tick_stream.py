@@ -1,6 +1,5 @@
 """A tick session of the synchronous client, over a real socket."""
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +18,6 @@ from tickserve import (
     TickPrediction,
     UnavailableError,
 )
-from tickserve.outbox import Outbox
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
 BARS = [Bar(START + timedelta(hours=n), 1.0, 1.0, 1.0, 1.0) for n in range(10)]
@@ -58,7 +56,7 @@ def test_an_open_without_an_answer_ends_in_time(service: FakeService) -> None:
 def test_a_broken_stream_raises_where_it_is_read_and_written(service: FakeService) -> None:
     """Reader and writers are told the same reason."""
     service.end_ticks_with = rich_status(grpc.StatusCode.UNAVAILABLE, "DRAINING")
-    with Client(service.target) as client, client.stream_ticks(["A"]) as stream:
+    with Client(service.target) as client, client.stream_ticks(["A"], resume=None) as stream:
         stream.tick("A", BARS[0])
         with pytest.raises(UnavailableError, match="DRAINING"):
             list(stream)
@@ -98,41 +96,3 @@ def test_a_silent_writer_sends_heartbeats(service: FakeService) -> None:
         assert service.heartbeat_received.wait(10)
         stream.finish()
         assert [type(event) for event in stream] == [Opened, Progress]
-
-
-def test_a_full_outbox_holds_its_writer_until_there_is_room() -> None:
-    """What waits to be sent is bounded, and nothing is lost or reordered."""
-    outbox: Outbox[int] = Outbox(2, lambda: -1)
-    with ThreadPoolExecutor(1) as pool:
-
-        def write() -> None:
-            for number in range(100):
-                outbox.put(number)
-            outbox.finish()
-
-        writer = pool.submit(write)
-        sent = []
-        for message in outbox:
-            sent.append(message)
-            assert len(outbox._waiting) <= 2
-        writer.result(timeout=10)
-    assert sent == list(range(100))
-
-
-def test_closing_an_outbox_frees_its_writer() -> None:
-    """A writer held by a stream that died is told so."""
-    outbox: Outbox[int] = Outbox(1, lambda: -1)
-    outbox.put(0)
-    with ThreadPoolExecutor(1) as pool:
-        started = threading.Event()
-
-        def write() -> None:
-            started.set()
-            outbox.put(1)
-
-        writer = pool.submit(write)
-        started.wait(10)
-        outbox.close()
-        with pytest.raises(StreamClosedError):
-            writer.result(timeout=10)
-    assert list(outbox) == []

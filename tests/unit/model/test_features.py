@@ -286,3 +286,66 @@ def test_an_update_is_fast(bars: list[Bar]) -> None:
             extractor.update(bar)
         best = min(best, (time.thread_time() - start) / 300)
     assert best < 200e-6
+
+
+@pytest.mark.parametrize("cut", [0, 1, 59, 60, 61, 62, 130])
+def test_a_preview_is_the_row_to_come_and_changes_nothing(bars: list[Bar], cut: int) -> None:
+    """Bit for bit what `update` would answer, for one bar and for a chain of them."""
+    extractor = FeatureExtractor.from_bars(bars[:cut], bar_interval=HOUR)
+    state = extractor.state()
+    chain = extractor.preview_all(bars[cut : cut + 5])
+    alone = extractor.preview(bars[cut])
+    assert extractor.state() == state
+    expected = rows_of(bars[: cut + 5])[cut:]
+    for row, preview in zip([*expected, expected[0]], [*chain, alone], strict=True):
+        assert (row is None) == (preview is None)
+        assert row is None or preview is None or row.tobytes() == preview.tobytes()
+    with pytest.raises(InvalidBarError):
+        extractor.preview_all([bars[cut + 1], bars[cut]])
+    assert extractor.state() == state
+
+
+@pytest.mark.parametrize("count", [0, 1, 59, 60, 61, 200])
+def test_seeded_bars_are_as_good_as_updates(bars: list[Bar], count: int) -> None:
+    """History taken without rows leaves later rows as they would have been."""
+    seeded = FeatureExtractor(bar_interval=HOUR)
+    seeded.seed(bars[:count])
+    updated = FeatureExtractor(bar_interval=HOUR)
+    rows_of(bars[:count], updated)
+    assert seeded.state() == updated.state()
+    assert FeatureExtractor.from_bars(bars[:count], bar_interval=HOUR).state() == updated.state()
+
+
+@pytest.mark.parametrize("count", [1, 2, 60, 61, 62, 130])
+def test_an_amended_bar_is_as_if_it_had_come_so(bars: list[Bar], count: int) -> None:
+    """The amended row and all later ones are those of a history that never knew the wrong bar."""
+    true = bars[count - 1]
+    wrong = Bar(open_time=true.open_time, open=1.0, high=2.0, low=0.5, close=1.5, volume=9.0)
+    expected = rows_of(bars[: count + 70])[count - 1 :]
+    extractor = FeatureExtractor.from_bars([*bars[: count - 1], wrong], bar_interval=HOUR)
+    actual = [extractor.amend(true), *rows_of(bars[count : count + 70], extractor)]
+    assert [None if r is None else r.tobytes() for r in actual] == [
+        None if r is None else r.tobytes() for r in expected
+    ]
+
+
+def test_only_the_newest_bar_can_be_amended(bars: list[Bar]) -> None:
+    """Another start, or no bar at all, is a typed error, and the extractor goes on as if it never came."""
+    with pytest.raises(InvalidBarError, match="open_time"):
+        FeatureExtractor(bar_interval=HOUR).amend(bars[0])
+    extractor = FeatureExtractor.from_bars(bars[:70], bar_interval=HOUR)
+    state = extractor.state()
+    for other in (bars[68], bars[70]):
+        with pytest.raises(InvalidBarError, match="open_time"):
+            extractor.amend(other)
+    assert extractor.state() == state
+
+
+def test_copies_part_ways(bars: list[Bar]) -> None:
+    """What is fed to a copy, the original never sees, nor the other way round."""
+    extractor = FeatureExtractor.from_bars(bars[:80], bar_interval=HOUR)
+    twin = extractor.copy()
+    state = extractor.state()
+    rows_of(bars[80:90], twin)
+    assert extractor.state() == state
+    assert twin.state() == FeatureExtractor.from_bars(bars[:90], bar_interval=HOUR).state()

@@ -1,9 +1,9 @@
 """Laws of reading messages: what is valid is read exactly, what is not is refused with its path, reason and figures.
 
-Each refusal of a window, a request, a bar and a tick is also told over a socket: `tests.support.bad_input`.
+Each refusal of a window and a request is also told over a socket: `tests.support.bad_input`. For ticks see
+`test_decode_ticks`.
 """
 
-import math
 import struct
 from typing import Any
 
@@ -12,20 +12,15 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from batching import PriorityClass
-from model.bar import Bar
 from server.decode import (
     parse,
-    read_bar,
-    read_history,
     read_priority,
     read_request_id,
     read_span,
-    read_tick,
     read_time,
     read_window,
 )
 from server.refusal import Reason, Refusal
-from server.tick_session import FeatureRow, Reset
 from tests.support import messages as m
 from tests.support.registry import make_config, real_windows
 from tickserve.v1 import tick_pb2
@@ -169,54 +164,3 @@ def test_unknown_fields_are_ignored() -> None:
     """A newer client's message is read by this server."""
     data = m.predict().SerializeToString() + b"\xfa\x3e\x03new"
     assert parse(PredictRequest, data, max_bytes=100_000).request_id == "r"
-
-
-def test_a_bar_is_read_exactly() -> None:
-    """Every field lands in its place, unrounded."""
-    message = m.bar(
-        start_time=Timestamp(seconds=m.START, nanos=500_000_000), open_price=0.1, high_price=0.3, low_price=0.05,
-        close_price=0.2, volume=1 / 3,
-    )  # fmt: skip
-    expected = Bar(open_time=m.START + 0.5, open=0.1, high=0.3, low=0.05, close=0.2, volume=1 / 3)
-    assert read_bar(message) == expected
-
-
-def test_a_bars_fault_is_told_in_the_contracts_words() -> None:
-    """The refusal names the contract's field and says what is wrong with it."""
-    refusal = refusal_of(read_bar, m.bar(high_price=1.0))
-    assert refusal.field == "high_price"
-    assert refusal.message.startswith("high_price is 1.0")
-
-
-def test_a_historys_bad_bar_is_found() -> None:
-    """The index of the first bad bar is in the path."""
-    refusal = refusal_of(read_history, m.history("A", [m.bar(0), m.bar(1, volume=-1), m.bar(2, volume=-1)]).history)
-    assert (refusal.reason, refusal.field) == (Reason.INVALID_TICK, "bars[1].volume")
-
-
-def test_ticks_become_domain_values() -> None:
-    """Bars, feature rows and resets, with times and validity."""
-    config = make_config()
-    bar = read_tick(m.tick("A", 7, event_time=Timestamp(seconds=5), valid_duration=m.duration(2)).tick, config)
-    assert (bar.symbol, bar.sequence, bar.event_time, bar.valid_duration) == ("A", 7, 5.0, 2.0)
-    assert isinstance(bar.event, Bar)
-    row = read_tick(m.tick("A", features=tick_pb2.FeatureRow(values=range(50))).tick, config)
-    assert isinstance(row.event, FeatureRow)
-    assert row.event.values.tolist() == list(range(50))
-    assert isinstance(read_tick(m.tick("A", reset=tick_pb2.WindowReset()).tick, config).event, Reset)
-
-
-@pytest.mark.parametrize("sequence", [1, 2**63 - 2])
-def test_sequences_leave_room_for_the_next(sequence: int) -> None:
-    """The greatest sequence is one below int64's end, because answers name the next one."""
-    assert read_tick(m.tick("A", sequence, bar=m.bar()).tick, make_config()).sequence == sequence
-    assert read_history(m.history("A", [], sequence).history) == []
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_rows_bad_value_is_found(value: float) -> None:
-    """The index of the first bad value is told."""
-    values = [0.0] * 50
-    values[17] = values[40] = value
-    refusal = refusal_of(read_tick, m.tick("A", features=tick_pb2.FeatureRow(values=values)).tick, make_config())
-    assert (refusal.field, refusal.metadata) == ("features.values", {"index": "17"})

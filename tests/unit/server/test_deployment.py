@@ -36,6 +36,9 @@ class FakeReplica:
         """Counts."""
         self.closed += 1
 
+    async def drain(self) -> None:
+        """Has nothing to drain."""
+
     async def unary(self, name: str, request: Any, context: Any) -> str:
         """Remembers."""
         self.calls.append((name, request, context))
@@ -53,6 +56,7 @@ class Bare(PredictorDeployment):
     def __init__(self, *, serving: bool = True) -> None:
         self.fake: Any = FakeReplica(serving=serving)
         self._replica: Any = self.fake
+        self._drain_watch: Any = mock.Mock()
 
     async def finish(self) -> None:
         """Ends it as Ray Serve does."""
@@ -84,6 +88,7 @@ async def test_the_replica_is_closed_at_the_end() -> None:
     deployment = Bare()
     await deployment.finish()
     assert deployment.fake.closed == 1
+    deployment._drain_watch.cancel.assert_called_once_with()
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))

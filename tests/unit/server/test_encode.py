@@ -8,9 +8,10 @@ from google.protobuf.duration_pb2 import Duration
 
 from batching import Completion, PriorityClass
 from model.outputs import OutputRow
-from server.encode import write_gap, write_prediction, write_progress, write_replay, write_span, write_time
+from server.encode import write_prediction, write_replay, write_span, write_time
+from server.encode_ticks import write_gap, write_progress
 from server.predictor import Answer, InputOrigin, PredictionTask, Work
-from server.tick_session import Gap, Progress
+from server.tick_event import Gap, Progress
 from tests.support.fakes import FakeEngine, served_model
 from tests.support.registry import real_windows
 from tickserve.v1.prediction_pb2 import Prediction, PredictOptions

@@ -8,11 +8,11 @@ import pytest
 from batching import ExpiredInQueueError
 from server.call import Call
 from server.live_settings import LiveSettings
+from server.memory_window_store import MemoryWindowStore
 from server.prediction_service import PredictionService
 from server.predictor import Answer, PredictionTask
 from server.scheduler_settings import ClassTimeouts
 from server.settings import Settings
-from server.window_store import WindowStore
 from tests.support import messages as m
 from tests.support.fakes import settle
 from tests.support.raw_client import read_status
@@ -87,7 +87,7 @@ def service(predictor: FakePredictor) -> PredictionService:
     timeouts = ClassTimeouts(real_time=1.0, standard=7.0, background=30.0)
     return PredictionService(
         predictor=routed(predictor),
-        windows=WindowStore(max_symbols=1),
+        windows=MemoryWindowStore(max_symbols=1),
         live=LiveSettings(
             Settings(default_timeouts=timeouts, max_timeout=300.0, reply_margin=0.0, max_in_flight_per_stream=LIMIT)
         ),

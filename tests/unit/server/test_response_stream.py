@@ -229,3 +229,136 @@ async def test_cancelling_the_writer_ends_every_task() -> None:
         await collecting
     await settle()
     assert not pending_tasks()
+
+
+async def read_sizes(stream: ResponseStream[str], sizes: list[int], taken: list[int]) -> None:
+    """Reserves a place for each size and puts an answer; notes which were let in."""
+    for size in sizes:
+        await stream.reserve(size)
+        taken.append(size)
+        stream.put(str(size))
+
+
+async def test_bytes_are_bounded_as_messages_are() -> None:
+    """A message waits while it would exceed the bytes, though there are places; what is sent makes room."""
+    stream: ResponseStream[str] = ResponseStream(max_in_flight=10, max_in_flight_bytes=100)
+    taken: list[int] = []
+    responses = stream.run(read_sizes(stream, [60, 40, 1, 90], taken))
+    assert await anext(responses) == "60"
+    await settle()
+    assert (taken, stream.in_flight, stream.in_flight_bytes) == ([60, 40], 2, 100)
+    assert await anext(responses) == "40"
+    await settle()
+    assert (taken, stream.in_flight_bytes) == ([60, 40, 1], 41)
+    assert [response async for response in responses] == ["1", "90"]
+    assert (stream.in_flight, stream.in_flight_bytes) == (0, 0)
+
+
+async def test_one_message_always_fits() -> None:
+    """A message above the bound is taken alone; what has no size waits for no bytes."""
+    stream: ResponseStream[str] = ResponseStream(max_in_flight=10, max_in_flight_bytes=100)
+    taken: list[int] = []
+    responses = stream.run(read_sizes(stream, [500, 0, 1, 500], taken))
+    assert await anext(responses) == "500"
+    await settle()
+    assert taken == [500, 0]
+    assert [response async for response in responses] == ["0", "1", "500"]
+
+
+async def test_the_large_are_not_overtaken() -> None:
+    """Places go to whoever asked first: small messages that would fit wait behind a large one."""
+    stream: ResponseStream[str] = ResponseStream(max_in_flight=10, max_in_flight_bytes=100)
+    order: list[int] = []
+
+    async def put(size: int) -> None:
+        await read_sizes(stream, [size], order)
+
+    async def read() -> None:
+        await asyncio.gather(*(put(size) for size in (50, 80, 10, 0)))
+
+    assert await collect(stream, read()) == ["50", "80", "10", "0"]
+    assert order == [50, 80, 10, 0]
+
+
+async def test_a_waiter_that_goes_lets_others_pass() -> None:
+    """Cancelling who waits for a place takes none, and nobody waits for it."""
+    stream: ResponseStream[str] = ResponseStream(max_in_flight=10, max_in_flight_bytes=100)
+    await stream.reserve(50)
+    large, small = asyncio.create_task(stream.reserve(80)), asyncio.create_task(stream.reserve(10))
+    await settle()
+    assert not small.done()
+    large.cancel()
+    await settle()
+    assert small.done()
+    assert (stream.in_flight, stream.in_flight_bytes) == (2, 60)
+
+
+async def test_a_waiter_that_goes_when_granted_gives_back() -> None:
+    """A place that was granted in the very turn in which its waiter is cancelled is free for the next."""
+    stream: ResponseStream[str] = ResponseStream(max_in_flight=1)
+    await stream.reserve(5)
+    first, second = asyncio.create_task(stream.reserve(7)), asyncio.create_task(stream.reserve(9))
+    await settle()
+    stream.release()
+    first.cancel()
+    await settle()
+    assert first.cancelled()
+    assert second.done()
+    assert (stream.in_flight, stream.in_flight_bytes) == (1, 9)
+
+
+async def test_a_waiter_cancelled_before_the_grant_is_passed_over() -> None:
+    """A place that becomes free in the very turn in which its waiter is cancelled goes to the next."""
+    stream: ResponseStream[str] = ResponseStream(max_in_flight=1)
+    await stream.reserve(5)
+    first, second = asyncio.create_task(stream.reserve(7)), asyncio.create_task(stream.reserve(9))
+    await settle()
+    first.cancel()
+    stream.release()
+    await settle()
+    assert second.done()
+    assert (stream.in_flight, stream.in_flight_bytes) == (1, 9)
+
+
+async def test_work_that_sends_nothing_gives_its_place_back() -> None:
+    """A task that is cancelled from outside keeps neither place nor bytes from the rest of its stream."""
+    stream: ResponseStream[str] = ResponseStream(max_in_flight=1, max_in_flight_bytes=100)
+
+    async def work() -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    async def read() -> None:
+        await stream.reserve(100)
+        stream.put_later(work())
+        await stream.reserve(100)
+        stream.put("next")
+
+    collecting = asyncio.create_task(collect(stream, read()))
+    await settle()
+    [task] = stream._pending
+    task.cancel()
+    assert await asyncio.wait_for(collecting, 5) == ["next"]
+    assert (stream.in_flight, stream.in_flight_bytes) == (0, 0)
+
+
+async def test_spawned_work_is_a_part_of_the_stream() -> None:
+    """What is spawned reserves places of its own, and the stream ends only after it."""
+    stream: ResponseStream[str] = ResponseStream(max_in_flight=1)
+    gate = asyncio.Event()
+
+    async def tell() -> None:
+        await gate.wait()
+        await stream.reserve()
+        stream.put("told")
+
+    async def read() -> None:
+        stream.spawn(tell())
+        await stream.reserve()
+        stream.put("answered")
+
+    collecting = asyncio.create_task(collect(stream, read()))
+    await settle()
+    assert not collecting.done()
+    gate.set()
+    assert await collecting == ["answered", "told"]

@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model.bar import Bar
+from model.features import FeatureExtractor
 from server.refusal import Reason, Refusal
 from server.symbol_window import SymbolWindow
 from tests.support.registry import make_config, real_bars, real_windows
@@ -50,14 +51,20 @@ def test_windows_are_those_of_the_training_set(window: SymbolWindow, bars: tuple
 
 @pytest.mark.parametrize("before", [0, 1, 59, 60, 61, 119, 120, 200])
 @pytest.mark.parametrize("length", [1, 60, 119, 120, 121, 180, 300])
-def test_a_history_is_as_good_as_its_bars_one_by_one(bars: tuple[Bar, ...], before: int, length: int) -> None:
+@pytest.mark.parametrize("history", [False, True])
+def test_a_history_is_as_good_as_its_bars_one_by_one(
+    bars: tuple[Bar, ...], before: int, length: int, history: bool
+) -> None:
     """However many bars come at once, window, counts and all later windows are the same."""
     one_by_one, at_once = (SymbolWindow("EURUSD", make_config()) for _ in range(2))
     for bar in bars[: before + length]:
         one_by_one.apply_bars([bar])
     for bar in bars[:before]:
         at_once.apply_bars([bar])
-    at_once.apply_bars(bars[before : before + length])
+    if history:
+        at_once.apply_history(bars[before : before + length])
+    else:
+        at_once.apply_bars(bars[before : before + length])
     for later in range(70):
         state = [(w.have, w.row_count, w.is_full(), w.as_of_time) for w in (one_by_one, at_once)]
         assert state[0] == state[1]
@@ -68,23 +75,58 @@ def test_a_history_is_as_good_as_its_bars_one_by_one(bars: tuple[Bar, ...], befo
         at_once.apply_bars(next_bar)
 
 
+@pytest.mark.parametrize("length", [100, 120, 512])
 def test_a_long_history_costs_no_more_than_a_window(
-    window: SymbolWindow, bars: tuple[Bar, ...], monkeypatch: pytest.MonkeyPatch
+    window: SymbolWindow, bars: tuple[Bar, ...], monkeypatch: pytest.MonkeyPatch, length: int
 ) -> None:
-    """Of however many bars only the newest that matter become features: one message must not stop the event loop."""
+    """Of however many bars only those of the newest window become features."""
     updates = []
-    real = window._extractor.__class__
+    real = FeatureExtractor.update
 
-    class Counting(real):  # type: ignore[misc, valid-type]  # a class found at run time
-        def update(self, bar: Bar) -> object:
-            updates.append(bar)
-            return super().update(bar)
+    def update(extractor: FeatureExtractor, bar: Bar) -> NDArray[np.float32] | None:
+        updates.append(bar)
+        return real(extractor, bar)
 
-    monkeypatch.setattr("server.symbol_window.FeatureExtractor", Counting)
-    window.reset()
-    window.apply_bars(bars)
-    assert len(updates) == NEED
-    assert window.row_count == 512 - 60
+    monkeypatch.setattr(FeatureExtractor, "update", update)
+    window.apply_history(bars[:length])
+    assert updates == list(bars[length - 60 : length])
+    assert window.row_count == length - 60
+
+
+def test_a_history_gives_way_and_nobody_sees_half_of_it(window: SymbolWindow, bars: tuple[Bar, ...]) -> None:
+    """It comes in steps of few rows; until the last one the window is as before, then it has everything."""
+    window.apply_bars(bars[:130])
+    before = window.window()
+    steps = window.history_steps(bars[130:400], sequence=7)
+    count = 0
+    for _ in steps:
+        count += 1
+        assert np.array_equal(window.window(), before)
+        assert (window.row_count, window.last_sequence) == (70, 0)
+    assert count >= 60 // 8
+    assert (window.row_count, window.last_sequence) == (340, 7)
+    assert np.array_equal(window.window(), real_windows(400 - NEED + 1)[400 - NEED])
+
+
+def test_a_history_is_not_applied_to_a_window_that_was_taken_over(window: SymbolWindow, bars: tuple[Bar, ...]) -> None:
+    """Who raised the epoch between two steps keeps the window as it was."""
+    steps = window.history_steps(bars[:300])
+    next(steps)
+    window.epoch += 1
+    with pytest.raises(Refusal) as caught:
+        list(steps)
+    assert (caught.value.reason, caught.value.metadata) == (Reason.SYMBOL_NOT_OPEN, {"symbol": "EURUSD"})
+    assert (window.have, window.take_change()) == (0, None)
+
+
+def test_a_history_fails_loudly_where_its_window_was_changed(window: SymbolWindow, bars: tuple[Bar, ...]) -> None:
+    """Two writers of one epoch are a fault of ours, never a mixture of both."""
+    steps = window.history_steps(bars[:300])
+    next(steps)
+    window.apply_bars(bars[:1])
+    with pytest.raises(RuntimeError, match="changed while"):
+        list(steps)
+    assert window.have == 1
 
 
 def test_an_incomplete_window_says_what_is_missing(window: SymbolWindow, bars: tuple[Bar, ...]) -> None:
@@ -150,7 +192,7 @@ def test_a_window_is_the_callers_own(window: SymbolWindow, bars: tuple[Bar, ...]
 
 def test_a_reset_empties_all_but_the_sequence(window: SymbolWindow, bars: tuple[Bar, ...]) -> None:
     """After it the window fills as a new one does."""
-    window.apply_bars(bars[:200])
+    window.apply_bars(bars[:200], sequence=200)
     window.last_sequence = 200
     window.reset()
     assert (window.have, window.row_count, window.as_of_time, window.last_sequence) == (0, 0, None, 200)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tickserve.cli.backfill import backfill
 from tickserve.cli.health import health
 from tickserve.cli.models import models
 from tickserve.cli.plugins import CommandGroup
@@ -36,7 +37,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for command in (predict, stream, models, stats, health):
+    for command in (predict, stream, backfill, models, stats, health):
         app.command()(command)
     return app
 

@@ -15,10 +15,12 @@ from rich.text import Text
 from tickserve.cli.bar_file import read_bars
 from tickserve.cli.options import DEFAULT_TARGET, Json, ModelName, PriorityChoice, PriorityOption, Target
 from tickserve.cli.output import FAILED, fail, milliseconds, print_json, reported, table
-from tickserve.cli.replay import Pace, Replay, Tally
+from tickserve.cli.replay import Replay, replay_symbols
+from tickserve.cli.tally import Pace, Tally
 from tickserve.client import Client
-from tickserve.events import TickEvent, TickFailure, TickPrediction
+from tickserve.events import Opened, TickEvent, TickFailure, TickPrediction
 from tickserve.market import Bar
+from tickserve.reconnect import ResumePolicy
 
 __all__ = ("stream",)
 
@@ -41,8 +43,16 @@ def stream(
     speed: Annotated[
         str, typer.Option("--speed", help="100x: times real time; 50/s: bars a second; max: as fast as it goes.")
     ] = "20/s",
-    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="Bars to send after the warm-up; 0: all.")] = 200,
-    reset: Annotated[bool, typer.Option("--reset", help="Empty the symbol's window on the service first.")] = False,
+    symbols: Annotated[
+        int, typer.Option("--symbols", min=1, help="Replay the file as so many symbols: EURUSD-1, EURUSD-2, ...")
+    ] = 1,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=0, help="Bars of each symbol to send after the warm-up; 0: all.")
+    ] = 200,
+    reset: Annotated[bool, typer.Option("--reset", help="Empty the symbols' windows on the service first.")] = False,
+    patience: Annotated[
+        float, typer.Option("--patience", min=0.0, help="Seconds to try to come back after a break; 0: not at all.")
+    ] = 30.0,
     conflate: Annotated[bool, typer.Option("--conflate", help="Let newer predictions replace pending ones.")] = False,
     model: ModelName = None,
     priority: PriorityOption = PriorityChoice.STANDARD,
@@ -51,22 +61,22 @@ def stream(
 ) -> None:
     """Replay a file of bars through a tick stream, with a live table and a summary.
 
-    The first bars fill the symbol's window; each later one is answered with a prediction.
+    The first bars fill the symbols' windows; each later one is answered with a prediction. Where the connection breaks,
+    the stream comes back and goes on.
 
-    Example: tickserve stream --csv data/eurusd_1h.csv --speed 50/s --limit 500
+    Example: tickserve stream --csv data/eurusd_1h.csv --speed 50/s --limit 500 --symbols 10
     """
     with reported(target, as_json=json), Client(target) as client:
         pace = Pace(speed)
         bars = read_bars(csv)
-        with client.stream_ticks([symbol], model=model, priority=priority.value, conflate=conflate) as ticks:
-            state = ticks.opened.symbols[symbol]
-            if (state.sequence or state.have) and not reset:
-                raise fail(
-                    f"The service already keeps a window of {symbol} (sequence {state.sequence}, {state.have} of"
-                    f" {state.need} bars); old bars behind it would be refused.",
-                    hint="--reset, which empties it, or another --symbol",
-                )
-            replay = Replay(ticks, symbol, bars, pace=pace, limit=limit or None, reset=reset)
+        names = replay_symbols(symbol, symbols)
+        resume = ResumePolicy(give_up_after=patience) if patience else None
+        with client.stream_ticks(
+            names, model=model, priority=priority.value, conflate=conflate, resume=resume
+        ) as ticks:
+            if not reset:
+                _refuse_kept_windows(ticks.opened)
+            replay = Replay(ticks, names, bars, pace=pace, limit=limit or None, reset=reset)
             interrupted = _follow(replay, json=json)
     if json:
         print_json({"summary": _summary(replay.tally)})
@@ -76,6 +86,16 @@ def stream(
         raise typer.Exit(_INTERRUPTED)
     if replay.tally.errors:
         raise typer.Exit(FAILED)
+
+
+def _refuse_kept_windows(opened: Opened) -> None:
+    for symbol, state in opened.symbols.items():
+        if state.sequence or state.have:
+            raise fail(
+                f"The service already keeps a window of {symbol} (sequence {state.sequence}, {state.have} of"
+                f" {state.need} bars); old bars behind it would be refused.",
+                hint="--reset, which empties it, or another --symbol",
+            )
 
 
 def _follow(replay: Replay, *, json: bool) -> bool:
@@ -106,12 +126,14 @@ class _Screen:
 
     def take(self, event: TickEvent) -> None:
         if isinstance(event, TickPrediction | TickFailure):
-            self._latest.append((self._replay.bar(event.sequence), event))
+            self._latest.append((self._replay.bar(event.symbol, event.sequence), event))
 
     def render(self) -> RenderableType:
-        rows = table("Time", ">Close", "Call", ">sell", ">hold", ">buy", ">Return", ">Queue", ">Inference", ">Batch")
+        rows = table(
+            "Symbol", "Time", ">Close", "Call", ">sell", ">hold", ">buy", ">Return", ">Queue", ">Inference", ">Batch"
+        )
         for bar, event in list(self._latest):
-            when = [f"{bar.start_time:%Y-%m-%d %H:%M}", f"{bar.close:.5f}"] if bar else ["-", "-"]
+            when = [event.symbol, *([f"{bar.start_time:%Y-%m-%d %H:%M}", f"{bar.close:.5f}"] if bar else ["-", "-"])]
             if isinstance(event, TickFailure):
                 rows.add_row(*when, Text(event.error.reason or event.error.code.name, style="red"))
                 continue
@@ -140,6 +162,7 @@ def _summary(tally: Tally) -> dict[str, Any]:
         "predictions": tally.predictions,
         "conflated": tally.conflated,
         "gaps": tally.gaps,
+        "reconnects": tally.reconnects,
         "errors": dict(tally.errors),
         "elapsed": elapsed,
         "predictions_per_second": tally.predictions / elapsed if elapsed > 0 else 0.0,
@@ -151,12 +174,15 @@ def _summary(tally: Tally) -> dict[str, Any]:
 
 def _summary_table(tally: Tally) -> RenderableType:
     summary = _summary(tally)
-    rows = table(">Warm-up", ">Bars sent", ">Predictions", ">Errors", ">Per second", ">p50", ">p99", title="Summary")
+    figures = (">Errors", ">Gaps", ">Breaks", ">Per second", ">p50", ">p99")
+    rows = table(">Warm-up", ">Ticks", ">Predictions", *figures, title="Summary")
     rows.add_row(
         f"{tally.history_bars:,}",
         f"{tally.bars_sent:,}",
         f"{tally.predictions:,}",
         f"{tally.errors.total():,}",
+        f"{tally.gaps:,}",
+        f"{tally.reconnects:,}",
         f"{summary['predictions_per_second']:.1f}",
         *(milliseconds(summary[name]) if summary[name] is not None else "-" for name in ("p50", "p99")),
     )

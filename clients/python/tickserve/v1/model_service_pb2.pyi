@@ -467,6 +467,7 @@ class ReplicaStatistics(_message.Message):
     PROFILE_FIELD_NUMBER: _builtins.int
     CACHE_FIELD_NUMBER: _builtins.int
     ROUTES_FIELD_NUMBER: _builtins.int
+    TICKS_FIELD_NUMBER: _builtins.int
     replica_id: _builtins.str
     """Identifies the replica."""
     in_flight_count: _builtins.int
@@ -517,6 +518,10 @@ class ReplicaStatistics(_message.Message):
     def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteStatistics]:
         """Lists the routes in force, by model name."""
 
+    @_builtins.property
+    def ticks(self) -> Global___TickStatistics:
+        """Counts what the tick streams have done."""
+
     def __init__(
         self,
         *,
@@ -536,10 +541,11 @@ class ReplicaStatistics(_message.Message):
         profile: _builtins.str = ...,
         cache: Global___CacheStatistics | None = ...,
         routes: _abc.Iterable[Global___RouteStatistics] | None = ...,
+        ticks: Global___TickStatistics | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "heartbeat_age", b"heartbeat_age", "sample_age", b"sample_age", "uptime_duration", b"uptime_duration"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "heartbeat_age", b"heartbeat_age", "sample_age", b"sample_age", "ticks", b"ticks", "uptime_duration", b"uptime_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_count", b"batch_count", "cache", b"cache", "classes", b"classes", "costs", b"costs", "heartbeat_age", b"heartbeat_age", "in_flight_count", b"in_flight_count", "models", b"models", "open_stream_count", b"open_stream_count", "outcome_counts", b"outcome_counts", "profile", b"profile", "promoted_count", b"promoted_count", "replica_id", b"replica_id", "routes", b"routes", "sample_age", b"sample_age", "symbol_count", b"symbol_count", "uptime_duration", b"uptime_duration"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_count", b"batch_count", "cache", b"cache", "classes", b"classes", "costs", b"costs", "heartbeat_age", b"heartbeat_age", "in_flight_count", b"in_flight_count", "models", b"models", "open_stream_count", b"open_stream_count", "outcome_counts", b"outcome_counts", "profile", b"profile", "promoted_count", b"promoted_count", "replica_id", b"replica_id", "routes", b"routes", "sample_age", b"sample_age", "symbol_count", b"symbol_count", "ticks", b"ticks", "uptime_duration", b"uptime_duration"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -898,6 +904,60 @@ class RollbackVerdict(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RollbackVerdict: _TypeAlias = RollbackVerdict  # noqa: Y015
+
+@_typing.final
+class TickStatistics(_message.Message):
+    """Counts what the tick streams of a replica have done since it started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLIED_COUNT_FIELD_NUMBER: _builtins.int
+    DUPLICATE_COUNT_FIELD_NUMBER: _builtins.int
+    MISSING_COUNT_FIELD_NUMBER: _builtins.int
+    CONFLATED_COUNT_FIELD_NUMBER: _builtins.int
+    RESUMED_COUNT_FIELD_NUMBER: _builtins.int
+    RECOMPUTED_COUNT_FIELD_NUMBER: _builtins.int
+    STORE_FAILURE_COUNT_FIELD_NUMBER: _builtins.int
+    EVENT_TIME_SKEW_FIELD_NUMBER: _builtins.int
+    applied_count: _builtins.int
+    """Counts the ticks that were applied to a window."""
+    duplicate_count: _builtins.int
+    """Counts the ticks that had been applied before."""
+    missing_count: _builtins.int
+    """Counts the sequence numbers that were never received."""
+    conflated_count: _builtins.int
+    """Counts the predictions that a newer one replaced while they waited."""
+    resumed_count: _builtins.int
+    """Counts the symbols that a returning client resumed."""
+    recomputed_count: _builtins.int
+    """Counts the predictions that were computed again for returning clients."""
+    store_failure_count: _builtins.int
+    """Counts the flushes to the window store that failed and were repeated."""
+    @_builtins.property
+    def event_time_skew(self) -> _duration_pb2.Duration:
+        """Gives by how much receipt was later than the events' own times, a running mean over about a thousand ticks.
+        Negative: the source's clock is ahead.
+        """
+
+    def __init__(
+        self,
+        *,
+        applied_count: _builtins.int = ...,
+        duplicate_count: _builtins.int = ...,
+        missing_count: _builtins.int = ...,
+        conflated_count: _builtins.int = ...,
+        resumed_count: _builtins.int = ...,
+        recomputed_count: _builtins.int = ...,
+        store_failure_count: _builtins.int = ...,
+        event_time_skew: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_time_skew", b"event_time_skew"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_count", b"applied_count", "conflated_count", b"conflated_count", "duplicate_count", b"duplicate_count", "event_time_skew", b"event_time_skew", "missing_count", b"missing_count", "recomputed_count", b"recomputed_count", "resumed_count", b"resumed_count", "store_failure_count", b"store_failure_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TickStatistics: _TypeAlias = TickStatistics  # noqa: Y015
 
 @_typing.final
 class ClassStatistics(_message.Message):

@@ -87,19 +87,27 @@ class ResumePoint(_message.Message):
 
     SYMBOL_FIELD_NUMBER: _builtins.int
     LAST_ANSWERED_SEQUENCE_FIELD_NUMBER: _builtins.int
+    LAST_ANSWERED_AS_OF_TIME_FIELD_NUMBER: _builtins.int
     symbol: _builtins.str
     """Names the symbol; it must be among the session's."""
     last_answered_sequence: _builtins.int
     """Gives the highest sequence number for which the client holds the answer."""
+    @_builtins.property
+    def last_answered_as_of_time(self) -> _timestamp_pb2.Timestamp:
+        """Gives the end of the newest bar for which the client holds the answer. A watermark may close several bars under one
+        sequence number; this tells which of them are still due. Not set: all of that number are answered.
+        """
+
     def __init__(
         self,
         *,
         symbol: _builtins.str = ...,
         last_answered_sequence: _builtins.int = ...,
+        last_answered_as_of_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_answered_as_of_time", b"last_answered_as_of_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_answered_sequence", b"last_answered_sequence", "symbol", b"symbol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_answered_as_of_time", b"last_answered_as_of_time", "last_answered_sequence", b"last_answered_sequence", "symbol", b"symbol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
