@@ -42,7 +42,8 @@ test-unit: setup  ## Run the tests that need no Ray: unit, property and contract
 
 bench: bench-serving bench-overload  ## Measure serving and overload (the machine should be idle; ARGS=--quick for less)
 
-# benchmarks/NAME is a package that runs as a module: core, engine, overload, scheduling, serving, soak, stages, threads.
+# benchmarks/NAME is a package that runs as a module: core, engine, overload, scheduling, serving, soak, stages,
+# streams, threads.
 bench-%: setup
 	@$(BIN)/python -m benchmarks.$* $(ARGS)
 

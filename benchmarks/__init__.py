@@ -6,6 +6,7 @@ overload/    urgent calls beside saturating background work: `python -m benchmar
 serving/     latency and throughput against the bare engine: `python -m benchmarks.serving`
 engine/      each engine at each batch size, with eager as the base: `python -m benchmarks.engine`
 stages/      where a call's time goes, stage by stage: `python -m benchmarks.stages`
+streams/     tick streams against unary calls, memory, overload, Redis: `python -m benchmarks.streams`
 soak/        a replica's memory over 200,000 requests: `python -m benchmarks.soak`
 threads/     engine threads beside a busy core
 core/        the scheduler's cost per request
