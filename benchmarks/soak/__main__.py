@@ -13,14 +13,13 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.load import runner
-from benchmarks.load.cpu import role_of
 from benchmarks.load.plan import Plan, Traffic
+from benchmarks.load.processes import replica_pid, resident_bytes
 from benchmarks.markdown import table
 from benchmarks.peers import catalogue
 from benchmarks.peers.export import Material, prepare
 from benchmarks.peers.target import Server, running
 from benchmarks.soak.growth import settled, slope
-from server.process_tree import descendants
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parent.parent
@@ -69,15 +68,15 @@ def measure(wanted: int, *, registry: Path, model: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         material = prepare(Path(folder), registry=registry, name=model)
         with running(catalogue.target(catalogue.AS_SHIPPED, material, threads=threads)) as server:
-            pid = _replica(server)
-            readings = [(0, _resident(pid))]
+            pid = replica_pid(server.pid)
+            readings = [(0, resident_bytes(pid))]
             answered, chunk = 0, 0
             started = time.monotonic()
             while answered < wanted:
                 run = runner.run([_plan(server, material, chunk)], watch={})
                 answered += sum(int(run.traffic(traffic.name)["answered"]) for traffic in _TRAFFIC)
                 chunk += 1
-                readings.append((answered, _resident(pid)))
+                readings.append((answered, resident_bytes(pid)))
                 sys.stderr.write(f"{answered} answered, {readings[-1][1] / 2**20:.1f} MiB\n")
             elapsed = time.monotonic() - started
     rest = settled(readings, share=_FILLING)
@@ -123,21 +122,6 @@ def _plan(server: Server, material: Material, chunk: int) -> Plan:
         model=material.model,
         seed=chunk,
     )
-
-
-def _replica(server: Server) -> int:
-    [pid] = [
-        pid
-        for pid in descendants(server.pid)
-        if role_of(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")) == "replica"
-    ]
-    return pid
-
-
-def _resident(pid: int) -> int:
-    """Returns the resident bytes of a process."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 if __name__ == "__main__":

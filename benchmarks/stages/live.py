@@ -16,12 +16,13 @@ from typing import Any
 
 from benchmarks.load import runner
 from benchmarks.load.plan import Plan, Traffic
+from benchmarks.load.processes import replica_pid
 from benchmarks.peers import catalogue
 from benchmarks.peers.export import Material, prepare
 from benchmarks.peers.target import Server, running
 from benchmarks.stages import features
 from benchmarks.stages.attribution import ENGINE_THREAD, LOOP_THREAD, by_part
-from benchmarks.stages.replica_threads import ProfilerError, ThreadClock, replica_pid, sampled, thread_ids
+from benchmarks.stages.replica_threads import ProfilerError, ThreadClock, sampled, thread_ids
 
 _TIMEOUT = 10.0
 _SETTLE = 1.0

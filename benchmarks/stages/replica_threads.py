@@ -18,8 +18,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.load.cpu import parse_stat, role_of
-from server.process_tree import descendants
+from benchmarks.load.cpu import parse_stat
 
 _INTERVAL = 0.1
 _DUMP_TIMEOUT = 30.0
@@ -31,18 +30,6 @@ _SAMPLES = 200
 
 class ProfilerError(RuntimeError):
     """py-spy is not there, or may not look into the process; the message says which."""
-
-
-def replica_pid(root: int) -> int:
-    """Returns the process id of the one replica below a server's root process.
-
-    Raises:
-        ValueError: There is none, or more than one.
-    """
-    found = [pid for pid in descendants(root) if role_of(_command(pid)) == "replica"]
-    if len(found) != 1:
-        raise ValueError(f"{len(found)} replicas below process {root}, not one")
-    return found[0]
 
 
 def thread_ids(pid: int) -> dict[str, int]:
@@ -146,9 +133,3 @@ def _profiler() -> str:
     if found is None:
         raise ProfilerError("py-spy is not installed")
     return found
-
-
-def _command(pid: int) -> str:
-    with contextlib.suppress(OSError):  # it ended meanwhile
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    return ""

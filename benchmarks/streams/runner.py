@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import select
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from benchmarks.load import cpu
+from benchmarks.load import cpu, processes
 from benchmarks.load.runner import LoadError
 from benchmarks.streams.plan import StreamPlan
-from server.process_tree import descendants
 
 _READY_TIMEOUT = 360.0
 _LEAD = 0.1
@@ -126,11 +123,9 @@ def settled_memory(server_pid: int) -> dict[str, int]:
 
 def _resident(server_pid: int) -> dict[str, int]:
     resident: dict[str, int] = {}
-    for pid in descendants(server_pid):
+    for pid, role in processes.roles(server_pid).items():
         with contextlib.suppress(OSError):  # it ended meanwhile
-            role = cpu.role_of(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-            resident[role] = resident.get(role, 0) + pages * os.sysconf("SC_PAGE_SIZE")
+            resident[role] = resident.get(role, 0) + processes.resident_bytes(pid)
     return resident
 
 
