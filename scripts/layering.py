@@ -31,6 +31,24 @@ MAY_IMPORT = {
     "server": {"batching", "model", "server", "tickserve"},
     "benchmarks": {"batching", "model", "server", "tickserve", "benchmarks"},
 }
+# The packages inside `server`, innermost first: each may import those before it and the files of `server` named below.
+SERVER_LAYERS = (
+    "config",
+    "models",
+    "results",
+    "inference",
+    "windows",
+    "routes",
+    "observation",
+    "telemetry",
+    "ticks",
+    "statistics",
+    "health",
+    "rpc",
+    "http",
+)
+# Files beside those packages that are nouns of the whole server; every other one wires, and only those may import it.
+SERVER_NOUNS = {"back_off", "call", "deadline", "refusal", "time_slice", "trace_context"}
 # These use the standard library alone.
 STDLIB_ONLY = {"batching"}
 # Each library here is imported only by files that match one of its patterns.
@@ -39,30 +57,16 @@ EDGES = {
         "server/app.py",
         "server/deployment.py",
         "server/embedded.py",
-        "server/ray_statistics_board.py",
+        "server/statistics/ray_statistics_board.py",
         "benchmarks/peers/*",
     ),
-    "redis": ("server/redis_connection.py", "server/redis_result_cache.py"),
-    "opentelemetry": ("server/tracing.py",),
-    "prometheus_client": ("server/metrics.py",),
+    "redis": ("server/windows/redis_connection.py", "server/results/redis_result_cache.py"),
+    "opentelemetry": ("server/telemetry/tracing.py",),
+    "prometheus_client": ("server/telemetry/metrics.py",),
     "grpc": ("server/*", "clients/python/tickserve/*", "benchmarks/*"),
     "torch": ("model/*", "benchmarks/*"),
     "openvino": ("model/*",),
-    "tickserve.v1": (
-        "clients/python/tickserve/*",
-        "server/ingress.py",
-        "server/*_service.py",
-        "server/decode.py",
-        "server/decode_ticks.py",
-        "server/encode.py",
-        "server/encode_routes.py",
-        "server/encode_statistics.py",
-        "server/encode_ticks.py",
-        "server/errors.py",
-        "server/health.py",
-        "server/tick_stream.py",
-        "benchmarks/*",
-    ),
+    "tickserve.v1": ("clients/python/tickserve/*", "server/rpc/*", "server/health/health.py", "benchmarks/*"),
 }
 GENERATED = ("*_pb2.py", "*_pb2_grpc.py")
 
@@ -125,11 +129,28 @@ def violations(path: str, source: str) -> list[str]:
             found.append(f"{path}:{item.line}: {package} must not import {item.name}")
         elif package in STDLIB_ONLY and top not in sys.stdlib_module_names | MAY_IMPORT[package]:
             found.append(f"{path}:{item.line}: {package} uses the standard library alone, not {item.name}")
+        if outward(path, item):
+            found.append(f"{path}:{item.line}: {item.name} lies further out than this file")
         for library, patterns in EDGES.items():
             if item.within(library) and not any(fnmatchcase(path, pattern) for pattern in patterns):
                 found.append(f"{path}:{item.line}: {library} is imported only in {', '.join(patterns)}")
     # One statement may import several names from one place; it breaks a rule once.
     return list(dict.fromkeys(found))
+
+
+def outward(path: str, item: Import) -> bool:
+    """Tells whether a file inside `server` imports from a layer of `server` that lies further out."""
+    here, there = path.removesuffix(".py").split("/"), item.name.split(".")
+    if here[0] != "server" or there[0] != "server" or len(there) < 2:
+        return False
+    return server_depth(here[1]) < server_depth(there[1])
+
+
+def server_depth(name: str) -> int:
+    """Returns how far out a file or package of `server` lies; what wires lies outside of all layers."""
+    if name in SERVER_NOUNS:
+        return 0
+    return SERVER_LAYERS.index(name) + 1 if name in SERVER_LAYERS else len(SERVER_LAYERS) + 1
 
 
 def oversized(path: str, source: str) -> list[str]:

@@ -1,15 +1,18 @@
 """The server: everything between a gRPC connection and the scheduler.
 
-Layout, from the wire inward:
+Layout, from the wire inward; a package may import those below it, and ``scripts/layering.py`` says so:
 
-- ``runtime_env`` (the environment Ray Serve needs), ``settings``, ``launcher``, ``embedded``, ``app``: start-up;
-- ``deployment`` (the Ray Serve class) and ``ingress`` (the seam before Ray Serve's accounting): the only files, with
-  ``embedded`` and ``app``, that know Ray Serve;
-- ``dispatch``, ``prediction_service``, ``tick_service``, ``model_service``, ``decode``, ``encode``, ``errors``,
-  ``health``: the RPC edge, where protobuf messages become domain values and back;
-- ``routed_predictor`` (``route*``, ``arm_statistics``, ``rollback_policy``, ``shadow_runner``): which version answers;
-- ``predictor``, ``batch_runner``, ``known_results`` (``result_cache``, ``request_ledger``): how one window is answered;
-- ``model_pool``, ``version_loading``, ``version_source``: which versions are in memory;
-- ``tick_session``, ``window_store``, ``deadline``, ``refusal``, ``call``: the rest of the domain, free of transport;
-- ``replica``: wires them together in one process, with or without Ray.
+- ``launcher``, ``embedded``, ``app``, ``deployment``, ``runtime_env``: start-up and Ray Serve; ``replica`` wires one
+  process together, with or without Ray; ``commands`` are the server's part of the command line;
+- ``http``: what is served to browsers, load balancers and people with curl;
+- ``rpc``: the RPC edge: the seam, the services, protobuf messages to domain values and back;
+- ``health``, ``statistics``: whether a replica answers, and what it says of itself;
+- ``ticks``: sessions of a tick stream;
+- ``routes``: which version answers;
+- ``windows``: the symbols' windows and their stores;
+- ``inference``: how one window is answered;
+- ``results``: answers that are known already;
+- ``models``: which versions are in memory;
+- ``config``: settings;
+- ``call``, ``deadline``, ``refusal``, ``back_off``, ``time_slice``: nouns of the whole server, free of transport.
 """

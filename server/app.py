@@ -13,9 +13,9 @@ from ray.serve import Application
 from model.registry import Registry
 from model.weights_import import import_original
 from server import runtime_env
+from server.config.live_settings import LIVE_FIELDS
+from server.config.settings import Settings, load_settings
 from server.deployment import PredictorDeployment
-from server.live_settings import LIVE_FIELDS
-from server.settings import Settings, load_settings
 
 APPLICATION = "tickserve"
 DEPLOYMENT = "predictor"
@@ -30,7 +30,7 @@ def build(arguments: dict[str, Any] | None = None) -> Application:
         arguments: Settings that win over the file and the environment, by name.
 
     Raises:
-        server.settings.SettingsError: A setting is unknown or out of bounds.
+        server.config.settings.SettingsError: A setting is unknown or out of bounds.
         model.errors.ModelError: `model_path` names weights that cannot be imported.
         server.runtime_env.RuntimeEnvironmentError: Direct ingress is off in this process.
     """
@@ -87,7 +87,7 @@ def serve_config(settings: Settings) -> dict[str, Any]:
         "http_options": {"host": settings.host, "port": settings.http_port},
         "grpc_options": {
             "port": settings.grpc_port,
-            "grpc_servicer_functions": [f"server.ingress.{servicer}"],
+            "grpc_servicer_functions": [f"server.rpc.ingress.{servicer}"],
             "enable_reflection": False,
         },
         "applications": [

@@ -19,13 +19,13 @@ from ray import serve
 from ray.serve.grpc_util import RayServegRPCContext, gRPCInputStream
 
 from server import runtime_env
-from server.dispatch import Dispatcher, NoMessage
-from server.drain_watch import DrainWatch
-from server.health import process_health
-from server.http_app import build_http_app
-from server.ray_statistics_board import RayStatisticsBoard
+from server.config.settings import Settings
+from server.health.drain_watch import DrainWatch
+from server.health.health import process_health
+from server.http.http_app import build_http_app
 from server.replica import Replica
-from server.settings import Settings
+from server.rpc.dispatch import Dispatcher, NoMessage
+from server.statistics.ray_statistics_board import RayStatisticsBoard
 
 logger = logging.getLogger("ray.serve")
 

@@ -21,8 +21,8 @@ from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
 from server import app, process_tree
+from server.config.settings import Settings
 from server.launcher import FAILED, READY, RECONFIGURED
-from server.settings import Settings
 
 logger = logging.getLogger("tickserve")
 

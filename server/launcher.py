@@ -27,8 +27,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from model.registry import Registry
 from model.weights_import import import_original
 from server import process_tree, runtime_env
-from server.health import PREDICTION_SERVICE
-from server.settings import Settings, SettingsError
+from server.config.settings import Settings, SettingsError
+from server.health.health import PREDICTION_SERVICE
 
 logger = logging.getLogger("tickserve")
 

@@ -13,28 +13,28 @@ from collections.abc import Callable
 from batching import Batcher
 from model.outputs import OutputRow
 from model.registry import Registry
-from server.batch_runner import BatchRunner
-from server.cache_settings import CacheSettings
-from server.dispatch import Dispatcher
-from server.health import PREDICTION_SERVICE, Health
-from server.known_results import KnownResults, SharedResults
-from server.live_settings import LiveSettings
-from server.memory_window_store import MemoryWindowStore
-from server.model_pool import ModelPool
-from server.model_service import ModelService
-from server.prediction_service import PredictionService
-from server.predictor import Predictor, Work
-from server.redis_result_cache import RedisResultCache
-from server.redis_window_store import RedisWindowStore
-from server.replica_snapshot import CacheFigures, ReplicaSnapshot
-from server.route_table import RouteTable
-from server.routed_predictor import RoutedPredictor
-from server.served_model import ServedModel
-from server.settings import Settings
-from server.statistics_board import StatisticsBoard
-from server.tick_service import TickService
-from server.version_source import RegistrySource
-from server.window_store import WindowStore
+from server.config.cache_settings import CacheSettings
+from server.config.live_settings import LiveSettings
+from server.config.settings import Settings
+from server.health.health import PREDICTION_SERVICE, Health
+from server.inference.batch_runner import BatchRunner
+from server.inference.predictor import Predictor, Work
+from server.models.model_pool import ModelPool
+from server.models.served_model import ServedModel
+from server.models.version_source import RegistrySource
+from server.results.known_results import KnownResults, SharedResults
+from server.results.redis_result_cache import RedisResultCache
+from server.routes.route_table import RouteTable
+from server.routes.routed_predictor import RoutedPredictor
+from server.rpc.dispatch import Dispatcher
+from server.rpc.model_service import ModelService
+from server.rpc.prediction_service import PredictionService
+from server.rpc.tick_service import TickService
+from server.statistics.replica_snapshot import CacheFigures, ReplicaSnapshot
+from server.statistics.statistics_board import StatisticsBoard
+from server.windows.memory_window_store import MemoryWindowStore
+from server.windows.redis_window_store import RedisWindowStore
+from server.windows.window_store import WindowStore
 
 _HEALTH_INTERVAL = 0.25
 _PUBLISH_INTERVAL = 1.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, MutableMapping
 
-from server.settings import Settings
+from server.config.settings import Settings
 
 
 class RuntimeEnvironmentError(RuntimeError):

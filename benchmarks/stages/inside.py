@@ -25,9 +25,9 @@ from benchmarks.stages import spots
 from benchmarks.stages.mount import Feed, Mount, mount, mounted, settings_for, through_seam
 from benchmarks.stages.stopwatch import Stopwatch, Sum, empty_stretch
 from model.dataset import load_windows
-from server.batch_runner import BatchRunner
-from server.predictor import Work
-from server.settings import Settings
+from server.config.settings import Settings
+from server.inference.batch_runner import BatchRunner
+from server.inference.predictor import Work
 from tickserve.v1.prediction_service_pb2 import PredictRequest, PredictResponse, StreamPredictResponse
 from tickserve.v1.window_pb2 import Window
 
@@ -47,7 +47,7 @@ class Scenario:
         title: In reports.
         streamed: Items of one stream, or unary calls.
         batch: How many at once; all of them are answered before the next are sent.
-        identified: Whether the caller has an identity, so that its request ids count (`server.idempotency`).
+        identified: Whether the caller has an identity, so that its request ids count (`server.results.idempotency`).
     """
 
     name: str

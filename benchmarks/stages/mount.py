@@ -18,12 +18,12 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from server.dispatch import Dispatcher, NoMessage
-from server.health import Health
-from server.ingress import METHODS, IngressHandler
+from server.config.scheduler_settings import ClassTimeouts, SchedulerSettings
+from server.config.settings import Settings
+from server.health.health import Health
 from server.replica import Replica
-from server.scheduler_settings import ClassTimeouts, SchedulerSettings
-from server.settings import Settings
+from server.rpc.dispatch import Dispatcher, NoMessage
+from server.rpc.ingress import METHODS, IngressHandler
 
 # Of every call, as HAProxy and a client's deadline would have it.
 _METADATA = (("user-agent", "grpc-python/1.81.1"), ("x-tickserve-routing-key", "stages"), ("x-forwarded-for", "-"))
@@ -123,7 +123,7 @@ def mount(dispatcher: Dispatcher, *, routing_key: bool = False) -> Mount:
 
     Args:
         dispatcher: A replica's.
-        routing_key: Whether callers have an identity; then their request ids count (`server.idempotency`).
+        routing_key: Whether callers have an identity; then their request ids count (`server.results.idempotency`).
     """
 
     async def serve_unary(request: bytes, context: Any) -> bytes:

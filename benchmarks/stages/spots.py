@@ -12,11 +12,11 @@ from batching.engine_slot import EngineSlot
 from batching.scheduler import Scheduler
 from benchmarks.stages import mount
 from benchmarks.stages.stopwatch import Spot, Stopwatch
-from server import ingress, prediction_service
-from server.batch_runner import BatchRunner
-from server.known_results import KnownResults
-from server.routed_predictor import RoutedPredictor
-from server.served_model import ServedModel
+from server.inference.batch_runner import BatchRunner
+from server.models.served_model import ServedModel
+from server.results.known_results import KnownResults
+from server.routes.routed_predictor import RoutedPredictor
+from server.rpc import ingress, prediction_service
 
 # In the order in which a call meets them; what each is made of is told in `report`.
 LOOP_STAGES = (

@@ -17,9 +17,9 @@ from model.errors import ModelError
 from model.registry import Registry
 from server.commands.console import fail
 from server.commands.train import train
+from server.config.settings import Settings, SettingsError, load_settings
 from server.demo import SYMBOL, Tally, run
 from server.launcher import LaunchError, running
-from server.settings import Settings, SettingsError, load_settings
 from tickserve import Bar
 from tickserve.cli.bar_file import read_bars
 

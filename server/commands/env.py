@@ -7,8 +7,8 @@ import shlex
 import typer
 
 from server.commands.console import fail
+from server.config.settings import SettingsError, load_settings
 from server.runtime_env import ray_environment
-from server.settings import SettingsError, load_settings
 
 
 def env() -> None:

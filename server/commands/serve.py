@@ -10,9 +10,9 @@ import typer
 
 from model.errors import ModelError
 from server.commands.console import fail
+from server.config.profiles import ProfileName
+from server.config.settings import SettingsError, load_settings
 from server.launcher import LaunchError, serve_until_signalled
-from server.profiles import ProfileName
-from server.settings import SettingsError, load_settings
 
 
 def serve(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from model.outputs import ModelOutputs
 from model.registry import Registry
-from server.ingress import METHODS
+from server.rpc.ingress import METHODS
 from tests.support import messages as m
 from tests.support.fakes import POISON, FakeEngine, use_engine
 from tests.support.raw_client import TIMEOUT, Refused, call, read_status

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from server.settings import Settings
+from server.config.settings import Settings
 from tests.support import messages as m
 from tests.support.fakes import POISON, FakeEngine, use_engine
 from tests.support.raw_client import Refused, call, exchange, read_status

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from model.engine import Engine
 from model.outputs import ModelOutputs
-from server.ingress import METHODS
-from server.route_settings import RouteSettings
-from server.router import Arm, arm_of
-from server.settings import Settings
+from server.config.route_settings import RouteSettings
+from server.config.settings import Settings
+from server.routes.router import Arm, arm_of
+from server.rpc.ingress import METHODS
 from tests.support import messages as m
 from tests.support.fakes import FakeEngine
 from tests.support.raw_client import TIMEOUT, call

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from model.feature_schema import SCHEMA_ID
-from server.settings import Settings
+from server.config.settings import Settings
 from tests.support import messages as m
 from tests.support.bad_input import BAD_INPUTS, MAX_WINDOWS, BadInput
 from tests.support.raw_client import Refused, call, exchange, provoke, read_status

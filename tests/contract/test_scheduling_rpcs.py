@@ -10,9 +10,9 @@ from typing import Any
 import grpc
 import pytest
 
-from server.ingress import METHODS
-from server.scheduler_settings import ClassTimeouts
-from server.settings import Settings
+from server.config.scheduler_settings import ClassTimeouts
+from server.config.settings import Settings
+from server.rpc.ingress import METHODS
 from tests.support import messages as m
 from tests.support.fakes import FakeEngine, use_engine
 from tests.support.raw_client import Refused, call, read_status

@@ -13,9 +13,9 @@ import pytest
 import pytest_asyncio
 
 from model.feature_schema import FEATURE_COUNT
-from server.ingress import METHODS
-from server.response_stream import ResponseStream
-from server.settings import Settings
+from server.config.settings import Settings
+from server.rpc.ingress import METHODS
+from server.rpc.response_stream import ResponseStream
 from tests.support import messages as m
 from tests.support.raw_client import call, exchange
 from tests.support.registry import make_registry, real_bars

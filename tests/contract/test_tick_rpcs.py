@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from server.ingress import METHODS
-from server.settings import Settings
+from server.config.settings import Settings
+from server.rpc.ingress import METHODS
 from tests.support import messages as m
 from tests.support.bad_input import BAD_INPUTS
 from tests.support.local import LocalService, local_service

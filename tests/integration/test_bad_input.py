@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 import pytest
 
-from server.settings import Settings
+from server.config.settings import Settings
 from tests.integration.conftest import Service
 from tests.support.bad_input import BAD_INPUTS, MAX_REQUEST_BYTES, BadInput
 from tests.support.raw_client import provoke

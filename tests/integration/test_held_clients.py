@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from model.feature_schema import FEATURE_COUNT
-from server.ingress import METHODS
+from server.rpc.ingress import METHODS
 from tests.integration.conftest import Service
 from tests.support import messages as m
 from tests.support.raw_client import call

@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from server.ingress import METHODS
+from server.rpc.ingress import METHODS
 from tests.integration.conftest import Service, environment, serving
 from tests.support import messages as m
 from tests.support.follower import PATIENCE, Follower, client_bars, digests

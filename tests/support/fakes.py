@@ -15,8 +15,8 @@ from model.engine import Engine, EngineInfo
 from model.model_config import ModelConfig
 from model.outputs import ModelOutputs
 from model.registry import Registry
-from server.errors import StatusContext
-from server.served_model import ServedModel
+from server.models.served_model import ServedModel
+from server.rpc.errors import StatusContext
 from tests.support.registry import NAME, make_config
 
 POISON = 12345.0
@@ -136,4 +136,4 @@ def use_engine(make: Callable[[], Engine]) -> AbstractContextManager[object]:
                 load_seconds=0.0,
             )
 
-    return mock.patch("server.version_source.ModelLoader", Loader)
+    return mock.patch("server.models.version_source.ModelLoader", Loader)

@@ -8,10 +8,10 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from server.call import Call, current_call
-from server.health import Health
-from server.ingress import METHODS
+from server.config.settings import Settings
+from server.health.health import Health
 from server.replica import Replica
-from server.settings import Settings
+from server.rpc.ingress import METHODS
 from tests.support.fakes import FakeContext, FakeEngine, use_engine
 from tests.support.raw_client import Refused, read_status
 

@@ -8,7 +8,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
-from server.ingress import METHODS, STREAMED_METHODS
+from server.rpc.ingress import METHODS, STREAMED_METHODS
 from tests.support import messages
 from tests.support.bad_input import BadInput
 from tickserve.v1.prediction_service_pb2 import PredictBatchResponse, StreamPredictResponse, StreamTicksResponse

@@ -6,16 +6,16 @@ from collections.abc import Callable
 import numpy as np
 
 from batching import Completion, PriorityClass, Scheduler, SchedulerConfig, Statistics
-from server.live_settings import LiveSettings
-from server.model_pool import ModelPool
-from server.predictor import Answer, InputOrigin, PredictionTask, Work
+from server.config.live_settings import LiveSettings
+from server.config.route_settings import RouteSettings
+from server.config.settings import Settings
+from server.inference.predictor import Answer, InputOrigin, PredictionTask, Work
+from server.models.model_pool import ModelPool
+from server.models.served_model import ServedModel
 from server.refusal import Reason, Refusal, model_loading
-from server.route_settings import RouteSettings
-from server.route_table import Pool, RouteTable
-from server.routed_predictor import RoutedPredictor
-from server.served_model import ServedModel
-from server.settings import Settings
-from server.shadow_runner import AnswersTasks
+from server.routes.route_table import Pool, RouteTable
+from server.routes.routed_predictor import RoutedPredictor
+from server.routes.shadow_runner import AnswersTasks
 from tests.support.fakes import served_model
 from tests.support.registry import NAME
 

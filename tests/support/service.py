@@ -13,13 +13,13 @@ from typing import Any
 import grpc
 
 from scripts.layering import ROOT
-from server import ingress
-from server.dispatch import Dispatcher
-from server.health import Health
-from server.ingress import Context, Streamed, Unary
+from server.config.settings import Settings
+from server.health.health import Health
 from server.replica import Replica
-from server.settings import Settings
-from server.statistics_board import StatisticsBoard
+from server.rpc import ingress
+from server.rpc.dispatch import Dispatcher
+from server.rpc.ingress import Context, Streamed, Unary
+from server.statistics.statistics_board import StatisticsBoard
 
 REPLICA_ID = "replica-under-test"
 COMPILED_CACHE = ROOT / "build" / "compiled-for-tests"

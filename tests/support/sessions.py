@@ -10,14 +10,14 @@ import pytest
 
 from batching import PriorityClass
 from model.bar import Bar
+from server.models.served_model import ServedModel
 from server.refusal import Refusal
-from server.routed_predictor import Assignment
-from server.served_model import ServedModel
-from server.session_terms import SessionTerms
-from server.tick_counters import TickCounters
-from server.tick_event import DuePrediction, Event, Gap, ResumePoint, Tick, Trade
-from server.tick_session import TickSession
-from server.window_store import WindowStore
+from server.routes.routed_predictor import Assignment
+from server.ticks.session_terms import SessionTerms
+from server.ticks.tick_counters import TickCounters
+from server.ticks.tick_event import DuePrediction, Event, Gap, ResumePoint, Tick, Trade
+from server.ticks.tick_session import TickSession
+from server.windows.window_store import WindowStore
 
 
 @dataclass

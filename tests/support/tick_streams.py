@@ -10,17 +10,17 @@ from typing import Any
 
 from batching import Batcher, ExpiredInQueueError, SchedulerConfig
 from model.outputs import OutputRow
-from server.batch_runner import BatchRunner
 from server.call import Call
-from server.live_settings import LiveSettings
-from server.memory_window_store import MemoryWindowStore
-from server.predictor import Answer, PredictionTask, Predictor, Work
+from server.config.live_settings import LiveSettings
+from server.config.scheduler_settings import ClassTimeouts
+from server.config.settings import Settings
+from server.inference.batch_runner import BatchRunner
+from server.inference.predictor import Answer, PredictionTask, Predictor, Work
 from server.refusal import Refusal
-from server.scheduler_settings import ClassTimeouts
-from server.settings import Settings
-from server.shadow_runner import AnswersTasks
-from server.tick_service import TickService
-from server.window_store import WindowStore
+from server.routes.shadow_runner import AnswersTasks
+from server.rpc.tick_service import TickService
+from server.windows.memory_window_store import MemoryWindowStore
+from server.windows.window_store import WindowStore
 from tests.support import messages as m
 from tests.support.fakes import FakeEngine, served_model, settle
 from tests.support.raw_client import read_status

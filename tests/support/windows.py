@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from model.bar import Bar
-from server.symbol_window import SymbolWindow
+from server.windows.symbol_window import SymbolWindow
 
 
 class Listener:

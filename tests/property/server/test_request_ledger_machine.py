@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from server.request_ledger import RequestKey, RequestLedger, Turn
+from server.results.request_ledger import RequestKey, RequestLedger, Turn
 
 KEYS = st.builds(RequestKey, st.sampled_from(["desk", "fund"]), st.sampled_from(["1", "2"]))
 PAYLOADS = st.sampled_from([b"p", b"q", b"r"])

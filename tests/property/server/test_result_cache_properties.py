@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.result_cache import ResultCache, ResultKey
+from server.results.result_cache import ResultCache, ResultKey
 
 TTL = 10.0
 STEPS = st.lists(

@@ -5,12 +5,12 @@ import string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.arm_statistics import ArmFigures, ArmStatistics, Outcome
 from server.call import Call
-from server.latency_histogram import LatencyHistogram
-from server.rollback_policy import Fault, judge
-from server.route_settings import RouteSettings
-from server.router import Arm, arm_of, place, routing_key
+from server.config.route_settings import RouteSettings
+from server.routes.arm_statistics import ArmFigures, ArmStatistics, Outcome
+from server.routes.latency_histogram import LatencyHistogram
+from server.routes.rollback_policy import Fault, judge
+from server.routes.router import Arm, arm_of, place, routing_key
 
 KEYS = st.text(max_size=40)
 NAMES = st.text(string.ascii_lowercase + string.digits + "_.-", min_size=1, max_size=20)

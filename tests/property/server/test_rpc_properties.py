@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.ingress import METHODS, STREAMED_METHODS
 from server.refusal import Reason
+from server.rpc.ingress import METHODS, STREAMED_METHODS
 from tests.support import messages as m
 from tests.support.local import LocalService, local_service
 from tests.support.raw_client import Refused, read_status

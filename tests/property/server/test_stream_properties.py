@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.response_stream import ResponseStream
+from server.rpc.response_stream import ResponseStream
 from tests.support.fakes import settle
 
 # What the reader does next: how (at once, later, or a place given back), after how many turns, and how long it takes.

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.memory_window_store import MemoryWindowStore
 from server.refusal import Refusal
-from server.tick_event import DuePrediction, Event, Gap, Progress, ResumePoint
-from server.tick_session import TickSession
+from server.ticks.tick_event import DuePrediction, Event, Gap, Progress, ResumePoint
+from server.ticks.tick_session import TickSession
+from server.windows.memory_window_store import MemoryWindowStore
 from tests.support.fakes import served_model
 from tests.support.registry import real_bars, real_windows
 from tests.support.sessions import bar_tick, open_session

@@ -16,12 +16,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from model.bar import Bar
-from server.memory_window_store import MemoryWindowStore
+from server.config.window_settings import WindowSettings
+from server.models.served_model import ServedModel
 from server.refusal import Refusal
-from server.served_model import ServedModel
-from server.tick_event import Correction, DuePrediction, Event, Gap, Progress, Reset, ResumePoint, Tick
-from server.tick_session import TickSession
-from server.window_settings import WindowSettings
+from server.ticks.tick_event import Correction, DuePrediction, Event, Gap, Progress, Reset, ResumePoint, Tick
+from server.ticks.tick_session import TickSession
+from server.windows.memory_window_store import MemoryWindowStore
 from tests.support.fakes import served_model
 from tests.support.registry import make_config, real_windows
 from tests.support.sessions import bar_tick, open_session, trade_tick

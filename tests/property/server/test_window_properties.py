@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model.bar import Bar
-from server.closed_row import ClosedRow
 from server.refusal import Refusal
-from server.symbol_window import SymbolWindow
-from server.window_change import WindowChange
+from server.windows.closed_row import ClosedRow
+from server.windows.symbol_window import SymbolWindow
+from server.windows.window_change import WindowChange
 from tests.support.registry import SMALL, make_config
 
 HOUR = 3600.0

@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from model.model_config import ModelConfig, NetworkConfig, Normalisation
-from server.redis_window_store import RedisWindowStore
-from server.redis_windows import RedisWindows
+from server.config.window_settings import WindowSettings
 from server.refusal import Refusal
-from server.store_word import StoreWord
-from server.symbol_window import SymbolWindow
-from server.window_change import WindowChange
-from server.window_key import key_of
-from server.window_settings import WindowSettings
-from server.window_store import restored_window
+from server.windows.redis_window_store import RedisWindowStore
+from server.windows.redis_windows import RedisWindows
+from server.windows.store_word import StoreWord
+from server.windows.symbol_window import SymbolWindow
+from server.windows.window_change import WindowChange
+from server.windows.window_key import key_of
+from server.windows.window_store import restored_window
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.windows import Listener
 

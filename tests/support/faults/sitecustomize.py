@@ -23,4 +23,4 @@ def _hang_on_sign(module: ModuleType) -> None:
     module.BatchRunner.__call__ = run_batch
 
 
-wrapt.register_post_import_hook(_hang_on_sign, "server.batch_runner")
+wrapt.register_post_import_hook(_hang_on_sign, "server.inference.batch_runner")

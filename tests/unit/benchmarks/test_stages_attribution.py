@@ -7,8 +7,8 @@ from scripts.layering import source_files
 
 _LOOP = ["Thread._bootstrap (threading.py:1002)", "Thread.run (threading.py:982)"]
 _SERVE = "Replica._direct_ingress_unary_unary (ray/serve/_private/replica.py:2961)"
-_PREDICT = "PredictionService.predict (server/prediction_service.py:97)"
-_WRITE = "write_prediction (server/encode.py:40)"
+_PREDICT = "PredictionService.predict (server/rpc/prediction_service.py:97)"
+_WRITE = "write_prediction (server/rpc/encode.py:40)"
 
 
 def line(*frames: str, thread: str = LOOP_THREAD, count: int = 1) -> str:
@@ -29,7 +29,7 @@ def line(*frames: str, thread: str = LOOP_THREAD, count: int = 1) -> str:
         ([_SERVE, "__init__ (dataclasses.py:3)"], RAY),
         ([_SERVE, _PREDICT, "Histogram.observe (ray/serve/metrics.py:1)"], RAY),
         # One that is not told apart is ours all the same.
-        ([_PREDICT, "WindowStore.window (server/window_store.py:80)"], "tickserve: other"),
+        ([_PREDICT, "WindowStore.window (server/windows/window_store.py:80)"], "tickserve: other"),
     ],
 )
 def test_a_sample_belongs_to_its_innermost_owner(frames: list[str], part: str) -> None:
@@ -60,7 +60,13 @@ def test_every_module_of_the_server_is_ours() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["server/decode.py", "server/encode.py", "server/predictor.py", "server/response_stream.py", "server/ingress.py"],
+    [
+        "server/rpc/decode.py",
+        "server/rpc/encode.py",
+        "server/inference/predictor.py",
+        "server/rpc/response_stream.py",
+        "server/rpc/ingress.py",
+    ],
 )
 def test_the_parts_that_are_told_apart_are_there(path: str) -> None:
     """A module that is renamed must be renamed in the table, too."""

@@ -10,7 +10,7 @@ from benchmarks.stages.inside import SCENARIOS, Scenario, distinct_requests, run
 from benchmarks.stages.mount import CallFailedError, Feed, mount, mounted, settings_for
 from benchmarks.stages.replica_threads import interpolated
 from benchmarks.stages.stopwatch import Stopwatch
-from server.settings import Settings
+from server.config.settings import Settings
 from tests.support.fakes import FakeEngine, use_engine
 from tests.support.registry import NAME, make_registry, real_windows
 from tickserve.v1.prediction_service_pb2 import PredictRequest

@@ -7,11 +7,11 @@ from unittest import mock
 
 import pytest
 
-from server.dispatch import Dispatcher
-from server.ingress import METHODS, STREAMED_METHODS
-from server.live_settings import LIVE_FIELDS
+from server.config.live_settings import LIVE_FIELDS
+from server.config.settings import Settings
+from server.rpc.dispatch import Dispatcher
+from server.rpc.ingress import METHODS, STREAMED_METHODS
 from server.runtime_env import RuntimeEnvironmentError
-from server.settings import Settings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray's own, at import

@@ -3,7 +3,7 @@
 import pytest
 
 from server import runtime_env
-from server.settings import Settings
+from server.config.settings import Settings
 
 NEEDED = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 

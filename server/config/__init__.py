@@ -1,0 +1,1 @@
+"""Settings: what an operator may set, how it is read, and which values change in a running replica."""

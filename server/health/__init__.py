@@ -1,0 +1,1 @@
+"""Whether a replica answers, drains or must be replaced."""

@@ -1,0 +1,1 @@
+"""How one window is answered: through the scheduler to an engine and back."""

@@ -1,0 +1,272 @@
+"""Answers one window: through the scheduler to an engine and back, with the evidence of how it was done.
+
+Owns the domain form of a prediction request and of its answer. Knows nothing of protobuf, gRPC or Ray.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from batching import Batcher, Completion, ExpiredInExecutionError, ExpiredInQueueError, PriorityClass, Request
+from model.outputs import OutputRow
+from server.models.served_model import ServedModel
+from server.results.known_results import KnownResults
+from server.results.result_cache import ResultKey
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class InvalidOutputError(RuntimeError):
+    """The engine's answer to one window is not finite or not normalised."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class InputOrigin:
+    """Where a window came from, echoed in the answer.
+
+    Attributes:
+        feature_schema: Schema that the caller named; empty if not checked.
+        symbol: Symbol whose window the server keeps; empty if the caller sent the window.
+        last_sequence: Sequence number of the symbol's newest tick; 0 without symbol.
+        as_of_time: End of the newest bar, seconds since the epoch (UTC), or None.
+    """
+
+    feature_schema: str = ""
+    symbol: str = ""
+    last_sequence: int = 0
+    as_of_time: float | None = None
+
+
+class LateInput(Protocol):
+    """An input that is decided at the moment the batch is formed; until then its attributes say what it would be."""
+
+    @property
+    def window(self) -> FloatArray:
+        """`[features, steps]` float32."""
+        ...
+
+    @property
+    def origin(self) -> InputOrigin:
+        """Where the window came from."""
+        ...
+
+    @property
+    def received_at(self) -> float:
+        """When it was received, monotonic seconds."""
+        ...
+
+    @property
+    def deadline(self) -> float:
+        """Until when the answer is of use, monotonic seconds."""
+        ...
+
+    def bind(self) -> FloatArray:
+        """Decides: from now on nothing of it changes. Returns the window; called again, the same one."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What the engine thread gets for one request: a `[features, steps]` float32 window, and who computes it.
+
+    Attributes:
+        window: The window; where it is `late`, what it would be at the time of asking.
+        model: Who computes it.
+        late: Decides the window when the batch is formed; None where it is settled.
+    """
+
+    window: FloatArray
+    model: ServedModel
+    late: LateInput | None = None
+
+    def bound(self) -> Work:
+        """Returns the work with its window settled. Event loop only."""
+        return self if self.late is None else Work(window=self.late.bind(), model=self.model)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionTask:
+    """One validated request.
+
+    Attributes:
+        work: Window and model.
+        origin: Where the window came from.
+        priority: Class.
+        deadline: Monotonic seconds.
+        received_at: Monotonic seconds.
+        caller: Identity for fairness between callers.
+        trace_id: Of the call; empty if not traced.
+        shareable: Whether one execution may answer this and identical requests that wait or run beside it.
+        cacheable: Whether a known answer will do, and this one's may be kept.
+    """
+
+    work: Work
+    origin: InputOrigin
+    priority: PriorityClass
+    deadline: float
+    received_at: float
+    caller: str
+    trace_id: str
+    shareable: bool
+    cacheable: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A prediction and how it came about; durations in seconds. One that was `cached` had neither queue nor batch."""
+
+    task: PredictionTask
+    completion: Completion[OutputRow | None]
+    row: OutputRow
+    input_sha256: str
+    out_of_distribution: bool
+    total_duration: float
+    deadline_slack: float
+    replica_id: str
+    cached: bool = False
+
+
+class Predictor:
+    """Sends tasks through the scheduler.
+
+    Args:
+        batcher: The replica's scheduler; its engine function is a `batch_runner.BatchRunner`.
+        replica_id: Identifies this replica in answers.
+        known: Answers that need not be computed; None where every one is.
+        on_invalid: Called with a version whose answer was not finite or not normalised.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        batcher: Batcher[Work, OutputRow | None],
+        *,
+        replica_id: str,
+        known: KnownResults | None = None,
+        on_invalid: Callable[[ServedModel], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._batcher = batcher
+        self._replica_id = replica_id
+        self._known = known
+        self._on_invalid = on_invalid
+        self._clock = clock
+
+    def now(self) -> float:
+        """Returns the monotonic clock that deadlines are measured on."""
+        return self._clock()
+
+    async def predict(self, task: PredictionTask) -> Answer:
+        """Answers one task before its deadline.
+
+        Raises:
+            batching.SchedulerError: Refused, expired, failed or shut down; expired, too, if the answer is there after
+                the deadline.
+            InvalidOutputError: The engine gave no usable answer for this window.
+        """
+        if task.work.late is not None:
+            return await self._predict_late(task, task.work.late)
+        work = task.work
+        digest = _digest(work.window)
+        known = self._known if task.cacheable else None
+        key = _execution(work, digest)
+        row = None
+        if known is not None:
+            row = await known.find(key, network=work.model.config.network, deadline=task.deadline)
+        cached = row is not None
+        if row is not None:
+            completion = _without_execution(task, row)
+        else:
+            completion, row = await self._execute(task, share_key=digest if task.shareable else None)
+            if known is not None:
+                known.keep(key, row)  # even if it is too late for this one: whoever asks again need not wait again
+        return self._answer(task, completion, row, digest, cached=cached)
+
+    async def _predict_late(self, task: PredictionTask, late: LateInput) -> Answer:
+        """Answers a task whose input is decided when its batch is formed: it is neither known nor shared before."""
+        completion, row = await self._execute(task, share_key=None)
+        window = late.bind()
+        task = dataclasses.replace(
+            task,
+            work=Work(window=window, model=task.work.model),
+            origin=late.origin,
+            received_at=late.received_at,
+            deadline=late.deadline,
+        )
+        return self._answer(task, completion, row, _digest(window), cached=False)
+
+    async def _execute(
+        self, task: PredictionTask, *, share_key: str | None
+    ) -> tuple[Completion[OutputRow | None], OutputRow]:
+        model = task.work.model
+        completion = await self._batcher.submit(
+            Request(
+                priority=task.priority,
+                deadline=task.deadline,
+                batch_key=model.sha256,
+                caller=task.caller,
+                payload=task.work,
+                share_key=share_key,
+            )
+        )
+        if completion.result is None:
+            self._on_invalid(model)
+            raise InvalidOutputError(f"model {model.name} version {model.version} gave an invalid answer")
+        return completion, completion.result
+
+    def _answer(
+        self,
+        task: PredictionTask,
+        completion: Completion[OutputRow | None],
+        row: OutputRow,
+        digest: str,
+        *,
+        cached: bool,
+    ) -> Answer:
+        unusual = task.work.model.is_out_of_distribution(task.work.window)
+        now = self._clock()
+        if now >= task.deadline:
+            # The engine, or the cache, was in time and the event loop was not: an answer is in time or it is none.
+            error = ExpiredInQueueError if cached else ExpiredInExecutionError
+            raise error(now - task.received_at)
+        return Answer(
+            task=task,
+            completion=completion,
+            row=row,
+            input_sha256=digest,
+            out_of_distribution=unusual,
+            total_duration=now - task.received_at,
+            deadline_slack=task.deadline - now,
+            replica_id=self._replica_id,
+            cached=cached,
+        )
+
+
+def _digest(window: FloatArray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(window).data).hexdigest()
+
+
+def _execution(work: Work, digest: str) -> ResultKey:
+    info = work.model.engine.info
+    return ResultKey(digest, work.window.shape, work.model.sha256, info.name, info.precision)
+
+
+def _without_execution(task: PredictionTask, row: OutputRow) -> Completion[OutputRow | None]:
+    """Returns what stands for the execution of an answer that was known."""
+    return Completion(
+        result=row,
+        queue_duration=0.0,
+        inference_duration=0.0,
+        batch_size=0,
+        effective_priority=task.priority,
+        enqueued_at=task.received_at,
+        chosen_at=task.received_at,
+        completed_at=task.received_at,
+    )

@@ -1,0 +1,1 @@
+"""Which versions of which models are in memory, how they get there, and how they leave."""

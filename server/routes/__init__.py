@@ -1,0 +1,1 @@
+"""Which version answers a request: stable, candidate, shadow; their figures, falls back and rollbacks."""

@@ -1,0 +1,1 @@
+"""What one replica says of itself, and how replicas tell each other."""

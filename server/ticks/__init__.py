@@ -1,0 +1,1 @@
+"""Tick streams: sessions, order, conflation, resume, drain."""
