@@ -4,7 +4,10 @@
 set -eu
 
 missing=
-command -v redis-server >/dev/null || missing="$missing redis-server"
+need() { command -v "$1" >/dev/null || missing="$missing $2"; }
+need redis-server redis-server
+need promtool prometheus
+need chromium chromium
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
