@@ -43,7 +43,7 @@ test-unit: setup  ## Run the tests that need no Ray: unit, property and contract
 bench: bench-serving bench-overload  ## Measure serving and overload (the machine should be idle; ARGS=--quick for less)
 
 # benchmarks/NAME is a package that runs as a module: core, engine, overload, scheduling, serving, soak, stages,
-# streams, threads.
+# streams, telemetry, threads.
 bench-%: setup
 	@$(BIN)/python -m benchmarks.$* $(ARGS)
 

@@ -1,0 +1,51 @@
+"""`python -m benchmarks.telemetry`: about twelve minutes; with `--quick` about two. Writes report and JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from benchmarks import machine
+from benchmarks.telemetry import experiment, report
+
+_HERE = Path(__file__).parent
+_ROOT = _HERE.parent.parent
+
+
+def main() -> int:
+    """Measures and writes."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.telemetry", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="three short rounds; into build/telemetry unless --out is given"
+    )
+    parser.add_argument("--registry", type=Path, default=Path("registry"), help="folder of the model registry")
+    parser.add_argument("--model", default="cnn_lstm", help="name of the model")
+    parser.add_argument("--source", type=Path, default=_ROOT, help="serve tickserve from this checkout")
+    parser.add_argument("--out", type=Path, help="folder of report.md and results.json")
+    arguments = parser.parse_args()
+    if not arguments.registry.is_dir():
+        parser.error(f"{arguments.registry} is not there: train a model with `tickserve train`, or name --registry")
+    description = machine.describe(arguments.source)
+    raw = experiment.measure(
+        experiment.QUICK if arguments.quick else experiment.FULL,
+        registry=arguments.registry,
+        model=arguments.model,
+        source=arguments.source.absolute(),
+    )
+    description["load average at the end"] = " ".join(f"{value:.2f}" for value in os.getloadavg())
+    document = report.summarise(raw)
+    document["machine"] = description
+    document["command"] = " ".join(["python -m benchmarks.telemetry", *sys.argv[1:]])
+    folder = arguments.out or (_ROOT / "build" / "telemetry" if arguments.quick else _HERE)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    (folder / "report.md").write_text(report.write(document), encoding="utf-8")
+    sys.stdout.write(f"{folder / 'report.md'}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
