@@ -14,7 +14,8 @@
 `AsyncClient` is the same for asyncio. Spans are float seconds, instants are timezone-aware datetimes, windows are
 `[features, steps]`, errors are one tree below `TickserveError` (see `tickserve.errors`).
 
-Layout: `client` and `async_client` hold a channel each; `request` builds what they send, `result`, `prediction`,
+Layout: `client` and `async_client` hold a channel each; `attempts` and `async_attempts` make their calls, as often as
+`retry` says; `request` builds what they send, `result`, `prediction`,
 `events`, `catalog`, `routes` and `caches` read what comes back, `errors` what went wrong; `session` is a tick session
 without I/O, driven by `tick_stream` and `async_tick_stream` over one `tick_connection` after another: `tick_buffer`
 keeps what may have to be sent again, `answer_filter` what was heard already, `reconnect` when to come back. `v1` holds
@@ -59,6 +60,7 @@ from tickserve.priority import Priority
 from tickserve.reconnect import ConnectionChange, Disconnected, Reconnected, ResumePolicy
 from tickserve.request import BatchItem, CallOptions, StreamItem
 from tickserve.result import Result
+from tickserve.retry import HedgePolicy, RetryPolicy, RetryStatistics
 from tickserve.routes import (
     ArmFigures,
     ArmRole,
@@ -99,6 +101,7 @@ __all__ = (
     "FeatureRow",
     "FieldViolation",
     "Gap",
+    "HedgePolicy",
     "InferenceError",
     "InputEvidence",
     "InvalidRequestError",
@@ -120,6 +123,8 @@ __all__ = (
     "RequestIdReusedError",
     "Result",
     "ResumePolicy",
+    "RetryPolicy",
+    "RetryStatistics",
     "RollbackCause",
     "RollbackVerdict",
     "RouteStatistics",

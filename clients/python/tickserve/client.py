@@ -10,6 +10,7 @@ from typing import Any, Self, Unpack
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tickserve.attempts import make_call
 from tickserve.catalog import Model, ReplicaStatistics
 from tickserve.channel import DEFAULT_TARGET, channel_options
 from tickserve.errors import StreamClosedError, TickserveError, typed_errors
@@ -19,6 +20,7 @@ from tickserve.priority import PriorityLike
 from tickserve.reconnect import ConnectionChange, ResumePolicy
 from tickserve.request import BatchItem, CallOptions, ModelLike, RequestBuilder, StreamItem, model_reference
 from tickserve.result import Result, batch_results
+from tickserve.retry import HedgePolicy, Retries, RetryPolicy, RetryStatistics
 from tickserve.session import TickSession
 from tickserve.tick_stream import TickStream
 from tickserve.v1 import model_service_pb2, model_service_pb2_grpc, prediction_service_pb2_grpc
@@ -27,6 +29,7 @@ from tickserve.window import WindowLike
 __all__ = ("Client",)
 
 _RESUME = ResumePolicy()
+_RETRY = RetryPolicy()
 
 
 class Client:
@@ -41,6 +44,8 @@ class Client:
         credentials: TLS credentials, as `grpc.ssl_channel_credentials` makes them; None: plain text.
         metadata: Sent with every call, such as `(("authorization", "Bearer ..."),)`.
         options: gRPC channel options; they win over this package's.
+        retry: How predictions are tried again; None: not at all.
+        hedge: When real-time predictions are sent a second time; None: never.
     """
 
     def __init__(
@@ -51,8 +56,11 @@ class Client:
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Sequence[tuple[str, str]] = (),
         options: Iterable[tuple[str, Any]] = (),
+        retry: RetryPolicy | None = _RETRY,
+        hedge: HedgePolicy | None = None,
     ) -> None:
         self.target = target
+        self._retries = Retries(retry, hedge)
         self._credentials = credentials
         self._options = channel_options(options)
         self._requests = RequestBuilder(default_timeout=default_timeout, metadata=metadata)
@@ -75,6 +83,11 @@ class Client:
             channel, self._channel = self._channel, None
         if channel is not None:
             channel.close()
+
+    @property
+    def retry_statistics(self) -> RetryStatistics:
+        """What the predictions have needed so far."""
+        return self._retries.statistics()
 
     def predict(
         self,
@@ -99,8 +112,7 @@ class Client:
         """
         call = self._requests.predict(window, symbol, request_id, options)
         stub = prediction_service_pb2_grpc.PredictionServiceStub(self._open_channel())
-        with typed_errors():
-            response = stub.Predict(call.message, timeout=call.timeout, metadata=call.metadata)
+        response = make_call(stub.Predict, call, self._retries)
         return Prediction.from_proto(response.prediction)
 
     def predict_batch(self, items: Iterable[BatchItem | WindowLike], **options: Unpack[CallOptions]) -> list[Result]:
@@ -119,8 +131,7 @@ class Client:
         """
         call = self._requests.batch(items, options)
         stub = prediction_service_pb2_grpc.PredictionServiceStub(self._open_channel())
-        with typed_errors():
-            response = stub.PredictBatch(call.message, timeout=call.timeout, metadata=call.metadata)
+        response = make_call(stub.PredictBatch, call, self._retries)
         return batch_results(response, len(call.message.items))
 
     def stream_predict(

@@ -32,10 +32,11 @@ With one and the same instant, gRPC would cut the call with a bare DEADLINE_EXCE
 (EXPIRED_IN_QUEUE, with its reason) could travel back. It also bounds how late a silent service can make the caller.
 """
 
+_LEAST_TIMEOUT = 0.0001
 _MAX_RPC_TIMEOUT = 86_400.0  # gRPC writes longer deadlines badly; the service caps the timeout far below anyway
 _ROUTING_KEY = "x-tickserve-routing-key"
 
-M = TypeVar("M")
+M = TypeVar("M", bound=Any)
 
 
 class CallOptions(TypedDict, total=False):
@@ -94,6 +95,22 @@ class Call(NamedTuple, Generic[M]):
     timeout: float | None
     """The RPC's deadline in seconds from now; None: none."""
     metadata: Metadata
+
+    def after(self, elapsed: float) -> Call[M]:
+        """Gives the same call to be sent some seconds later, with what is left of its time."""
+        if self.timeout is None:
+            return self
+        message = type(self.message)()
+        message.CopyFrom(self.message)  # the first copy may still have to be written
+        # Never zero or less: that would be refused for what it says, and it is late that it would be.
+        left = max(_LEAST_TIMEOUT, self.timeout - REPLY_GRACE - elapsed)
+        message.timeout.CopyFrom(to_duration(left))
+        return Call(message, left + REPLY_GRACE, self.metadata)
+
+
+def is_real_time(message: object) -> bool:
+    """Tells whether a request is of the most urgent class."""
+    return getattr(message, "priority", None) == priority_pb2.PRIORITY_REAL_TIME
 
 
 class RequestBuilder:

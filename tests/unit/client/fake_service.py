@@ -130,6 +130,8 @@ class FakeService(prediction_service_pb2_grpc.PredictionServiceServicer, model_s
         """Trailing metadata beside the refusal of a plain code."""
         self.plain_code: grpc.StatusCode | None = None
         """A bare code with which every call ends, as a proxy's would."""
+        self.outcomes: list[Any] = []
+        """How the next calls end, one each: a google.rpc.Status, a bare code, `silent`, or None for an answer."""
         self.silent = False
         """Whether calls are left without an answer until the caller gives up."""
         self.heartbeat_interval = 0.0
@@ -147,6 +149,7 @@ class FakeService(prediction_service_pb2_grpc.PredictionServiceServicer, model_s
         self.metadata: dict[str, str | bytes] = {}
         self.time_remaining: float | None = None
         self.heartbeat_received = threading.Event()
+        self.begun = threading.Event()
         self.cancelled = threading.Event()
 
     def _begin(self, request: Any, context: Any) -> None:
@@ -161,8 +164,15 @@ class FakeService(prediction_service_pb2_grpc.PredictionServiceServicer, model_s
             self.cancelled.set()
 
         context.add_callback(on_end)
-        if self.silent:
+        self.begun.set()
+        outcome = self.outcomes.pop(0) if self.outcomes else None
+        if self.silent or outcome == "silent":
             ended.wait(timeout=30)
+            return
+        if isinstance(outcome, grpc.StatusCode):
+            context.abort(outcome, "plain words")
+        if outcome is not None:
+            abort(context, outcome)
         if self.plain_code is not None:
             context.set_trailing_metadata(self.trailers)
             context.abort(self.plain_code, "plain words")
