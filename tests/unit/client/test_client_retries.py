@@ -199,7 +199,7 @@ def test_a_closed_client_ends_its_hedged_call(service: FakeService) -> None:
     async def run() -> None:
         call = asyncio.create_task(asyncio.to_thread(client.predict, WINDOW, priority="real_time", timeout=20.0))
         assert await asyncio.to_thread(service.begun.wait, 10)
-        client.close()
+        await asyncio.to_thread(client.close)
         with pytest.raises(TransportError, match="CANCELLED"):
             await call
 
