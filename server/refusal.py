@@ -39,6 +39,7 @@ class Reason(enum.Enum):
     DISPLACED = enum.auto()
     EXPIRED_IN_QUEUE = enum.auto()
     EXPIRED_IN_EXECUTION = enum.auto()
+    EDGE_REQUIRED = enum.auto()
     DRAINING = enum.auto()
     MODEL_LOADING = enum.auto()
     STORE_UNAVAILABLE = enum.auto()

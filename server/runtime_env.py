@@ -8,6 +8,7 @@ to start without them. Must not import Ray.
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping, MutableMapping
 
 from server.config.settings import Settings
@@ -50,6 +51,8 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         "RAY_worker_niceness": "0",
         # PyTorch's threads wait for each other asleep, not spinning: a spinning one keeps the other from its core.
         "OMP_WAIT_POLICY": "PASSIVE",
+        # Whoever reaches Ray's own ports can run code: they ask for a token.
+        "RAY_AUTH_MODE": "token",
         "RAY_USAGE_STATS_ENABLED": "0",
         # Ray warns about a future default for fractional GPUs; it concerns nothing here.
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -65,6 +68,18 @@ def apply(settings: Settings, environment: MutableMapping[str, str] = os.environ
     for name, value in wanted.items():
         environment.setdefault(name, value)
     return {name: environment[name] for name in wanted}
+
+
+def apply_local(environment: MutableMapping[str, str]) -> None:
+    """Sets what only a Ray of our own on this one machine may have: never put it into a cluster's environment.
+
+    Ray calls the machine 127.0.0.1 then, as it does where the variable's name says, and so its own servers listen on
+    loopback alone. Its token is new at each start and in no file, unless the operator has set one: for `ray` and `serve`
+    commands beside the service.
+    """
+    environment.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    if not environment.get("RAY_AUTH_TOKEN") and not environment.get("RAY_AUTH_TOKEN_PATH"):
+        environment["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def check(environment: Mapping[str, str] = os.environ) -> None:

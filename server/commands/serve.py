@@ -27,12 +27,20 @@ def serve(
     ] = None,
     precision: Annotated[Literal["auto", "fp32", "bf16"] | None, typer.Option(help="Number format.")] = None,
     profile: Annotated[ProfileName | None, typer.Option(help="Named set of scheduling values.")] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Certificate and chain, PEM: serve over TLS on 9443 and 8443.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The certificate's key, PEM.")] = None,
+    client_ca: Annotated[
+        Path | None, typer.Option(help="Authorities, PEM, one of which must have signed a client's certificate.")
+    ] = None,
 ) -> None:
     """Run the service on this machine until SIGINT or SIGTERM.
 
     Options win over TICKSERVE_* variables, these over the file that TICKSERVE_CONFIG names, and that over the profile.
     SIGHUP makes the service read them again.
     """
+    files = {"cert": tls_cert, "key": tls_key, "client_ca": client_ca}
     read = partial(
         load_settings,
         host=host,
@@ -44,6 +52,7 @@ def serve(
         engine=engine,
         precision=precision,
         profile=profile,
+        tls={name: file for name, file in files.items() if file is not None} or None,
     )
     try:
         settings = read()

@@ -11,28 +11,26 @@ from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError as UnreadableSettingError
 
 from server.config.cache_settings import CacheSettings
+from server.config.fields import OptionalPath, Port
 from server.config.model_settings import ModelSettings
 from server.config.original_variables import OriginalSource
 from server.config.profiles import PROFILE_VARIABLE, PROFILES, ProfileName
 from server.config.route_settings import ModelName, RouteSettings
 from server.config.scheduler_settings import ClassTimeouts, SchedulerSettings, Seconds
+from server.config.tls_settings import TlsSettings
 from server.config.window_settings import WindowSettings
 
 CONFIG_VARIABLE = "TICKSERVE_CONFIG"
 DEFAULT_FILE = "tickserve.toml"
 _PREFIX = "TICKSERVE_"
-# Variables of the client and of this module that share the prefix.
-_OTHER_VARIABLES = {CONFIG_VARIABLE, "TICKSERVE_TARGET"}
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-# Empty, as a manifest may well set it, is not the working directory.
-OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
+# Variables of the client, of the edge's secret and of this module that share the prefix.
+_OTHER_VARIABLES = {CONFIG_VARIABLE, "TICKSERVE_TARGET", "TICKSERVE_EDGE_SECRET"}
 
 
 class SettingsError(Exception):
@@ -53,6 +51,7 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address that HAProxy listens on, gRPC and HTTP")
     grpc_port: Port = Field(default=9000, description="Port of the gRPC services")
     http_port: Port = Field(default=8000, description="Port of the HTTP side")
+    tls: TlsSettings = TlsSettings()
     reflection: bool = Field(default=True, description="Whether gRPC reflection is served")
     access_log: bool = Field(
         default=False,
@@ -168,6 +167,8 @@ class Settings(BaseSettings):
             )
         if self.grpc_port == self.http_port:
             raise ValueError("grpc_port and http_port must differ")
+        if self.tls.enabled and {self.tls.grpc_port, self.tls.http_port} & {self.grpc_port, self.http_port}:
+            raise ValueError("tls.grpc_port and tls.http_port must differ from grpc_port and http_port, on loopback")
         return self
 
     @classmethod
@@ -184,6 +185,10 @@ class Settings(BaseSettings):
         file = Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE)
         toml = TomlConfigSettingsSource(settings_cls, toml_file=file)
         return init_settings, env_settings, toml, ProfileSource(settings_cls), OriginalSource(settings_cls)
+
+    def inner_host(self) -> str:
+        """Returns the address that Ray Serve listens on: loopback where the TLS edge listens on `host`."""
+        return "127.0.0.1" if self.tls.enabled else self.host
 
     def effective_engine_threads(self) -> int:
         """Returns the threads of one engine call: the setting, or the replica's CPUs less one, at least one.
