@@ -6,13 +6,17 @@ Layout, from the wire inward; a package may import those below it, and ``scripts
   process together, with or without Ray; ``commands`` are the server's part of the command line;
 - ``http``: what is served to browsers, load balancers and people with curl;
 - ``rpc``: the RPC edge: the seam, the services, protobuf messages to domain values and back;
-- ``health``, ``statistics``: whether a replica answers, and what it says of itself;
+- ``statistics``: what a replica says of itself;
 - ``ticks``: sessions of a tick stream;
+- ``telemetry``: metrics, traces, logs and decision log: those who are told what happened;
+- ``health``: whether a replica answers, and how well;
+- ``observation``: what happened to requests, engine calls and RPCs, as plain values, and the telling;
 - ``routes``: which version answers;
 - ``windows``: the symbols' windows and their stores;
 - ``inference``: how one window is answered;
 - ``results``: answers that are known already;
 - ``models``: which versions are in memory;
 - ``config``: settings;
-- ``call``, ``deadline``, ``refusal``, ``back_off``, ``time_slice``: nouns of the whole server, free of transport.
+- ``call``, ``deadline``, ``refusal``, ``back_off``, ``time_slice``, ``trace_context``: nouns of the whole server, free
+  of transport.
 """

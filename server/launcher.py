@@ -186,16 +186,22 @@ def _request_stop(_number: int, _frame: object) -> None:
 def _start(settings: Settings, log: IO[str]) -> subprocess.Popen[str]:
     environment = dict(os.environ)
     runtime_env.apply(settings, environment)
-    return subprocess.Popen(
-        [sys.executable, "-m", "server.embedded", settings.model_dump_json()],
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        # A session of its own: Ctrl-C on the terminal reaches this process alone, which then stops the rest in order.
-        start_new_session=True,
-    )
+    # What the child itself logs belongs beside what this process does; what Ray prints is of use only if it fails.
+    terminal = os.dup(2)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "server.embedded", settings.model_dump_json(), str(terminal)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            pass_fds=(terminal,),
+            text=True,
+            # A session of its own: Ctrl-C on the terminal reaches this process alone, which stops the rest in order.
+            start_new_session=True,
+        )
+    finally:
+        os.close(terminal)
 
 
 def _await_ready(child: subprocess.Popen[str], log: IO[str]) -> None:

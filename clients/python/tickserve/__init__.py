@@ -57,6 +57,7 @@ from tickserve.market import Bar, BarCorrection, FeatureRow, MarketEvent, Trade,
 from tickserve.prediction import Ensemble, Execution, InputEvidence, ModelVersion, Prediction, Regression
 from tickserve.priority import Priority
 from tickserve.reconnect import ConnectionChange, Disconnected, Reconnected, ResumePolicy
+from tickserve.replica_health import DeepCheck, DeepState, ReadinessBlocker, ReplicaHealth
 from tickserve.request import BatchItem, CallOptions, StreamItem
 from tickserve.result import Result
 from tickserve.routes import (
@@ -68,6 +69,7 @@ from tickserve.routes import (
     RollbackVerdict,
     RouteStatistics,
 )
+from tickserve.tick_statistics import TickStatistics
 from tickserve.tick_stream import TickStream
 from tickserve.window import Window
 
@@ -90,6 +92,8 @@ __all__ = (
     "Client",
     "ConnectionChange",
     "DeadlineError",
+    "DeepCheck",
+    "DeepState",
     "Disconnected",
     "Drain",
     "Durable",
@@ -114,8 +118,10 @@ __all__ = (
     "Prediction",
     "Priority",
     "Progress",
+    "ReadinessBlocker",
     "Reconnected",
     "Regression",
+    "ReplicaHealth",
     "ReplicaStatistics",
     "RequestIdReusedError",
     "Result",
@@ -130,6 +136,7 @@ __all__ = (
     "TickEvent",
     "TickFailure",
     "TickPrediction",
+    "TickStatistics",
     "TickStream",
     "TickserveError",
     "Trade",
