@@ -3,19 +3,21 @@
 Layout, from the inside out; each file imports only those before it:
 
 - ``priority``, ``errors``, ``request``, ``config``, ``statistics``: values that cross the border;
-- ``cost_curve``, ``cost_model``: what a batch takes, learned while serving;
+- ``cost_accuracy``, ``cost_curve``, ``cost_model``: what a batch takes, learned while serving;
 - ``fair_share``, ``ticket``, ``ticket_heap``: the record of a request, its place among callers, a heap that forgets;
 - ``arrivals``, ``deadline_index``, ``class_queue``, ``promotion``, ``request_queue``: who is next, who has waited long;
 - ``expiry``, ``ledger``: who is late, and how every request ends; ``shared_executions``: who ends together;
 - ``batch_policy``, ``chooser``: who goes together; ``admission_policy``, ``gate``: who comes in;
 - ``snapshot``, ``scheduler``: the synchronous core; no clock, no threads, no asyncio;
-- ``engine_slot``, ``alarm``, ``batcher``: the asyncio shell around it.
+- ``engine_slot``, ``engine_slots``, ``alarm``, ``heartbeat``, ``guard``, ``waiters``: what the shell is made of;
+- ``aside``, ``batcher``: calls that no request asked for, and the asyncio shell.
 """
 
 from batching.admission_policy import AdmissionPolicy
 from batching.batch_policy import BatchPolicy
 from batching.batcher import Batcher
 from batching.config import SchedulerConfig
+from batching.cost_accuracy import CostAccuracy
 from batching.cost_model import CostEstimate, CostModel
 from batching.engine_slot import RunBatch
 from batching.errors import (
@@ -24,6 +26,7 @@ from batching.errors import (
     ExpiredInExecutionError,
     ExpiredInQueueError,
     InferenceFailedError,
+    NoTurnError,
     PredictedDeadlineMissError,
     QueueFullError,
     RefusedError,
@@ -43,6 +46,7 @@ __all__ = (
     "BatchPolicy",
     "Batcher",
     "Completion",
+    "CostAccuracy",
     "CostEstimate",
     "CostModel",
     "DisplacedError",
@@ -50,6 +54,7 @@ __all__ = (
     "ExpiredInExecutionError",
     "ExpiredInQueueError",
     "InferenceFailedError",
+    "NoTurnError",
     "PredictedDeadlineMissError",
     "PriorityClass",
     "QueueFullError",

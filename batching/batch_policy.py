@@ -16,6 +16,10 @@ AnyTicket = Ticket[Any, Any]
 _MAX_HELD_PART = 0.5
 #: How many candidates that do not fit may be skipped, at most, to find one that does.
 LOOK_AHEAD = 16
+#: How much slower than at warm-up the machine is taken to be, at most, when ``max_batch_duration`` bounds a batch. What
+#: makes every batch slower than that, one of a single member, too, is waiting: for a processor, for the interpreter's
+#: lock, for the event loop. A smaller batch waits as long as a larger one, and there are more of them.
+MAX_SLOWDOWN = 2.0
 #: The part of ``max_batch_duration`` that a batch of several shadows may be predicted to take.
 SHADOW_PART = 0.25
 
@@ -51,6 +55,10 @@ class BatchPolicy:
     by what did not go as predicted. To demand it again here would shrink batches whenever something slips, make those
     behind late in turn, and on a machine that suddenly slowed starve everybody whose slack is short.
 
+    On a machine that slows down batches shrink, but no further than to what would be within ``max_batch_duration`` at
+    ``MAX_SLOWDOWN``: without that bound one crowded second ended in batches of one, and these kept the machine crowded,
+    at a third of what it answered with batches of nine (measured with benchmarks/streams, overload).
+
     With ``adaptive`` off, or for a key that was never measured, only ``max_batch_size`` bounds a batch.
 
     Shadows come in batches of their own, when nothing else waits (see ``request_queue``). Whoever arrives then would
@@ -81,7 +89,7 @@ class BatchPolicy:
         """Return the most members a batch of that cost may have now."""
         if not self.adaptive:
             return self.max_batch_size
-        return curve.limit(self.max_batch_duration, self.max_batch_size)
+        return curve.limit(self.max_batch_duration, self.max_batch_size, MAX_SLOWDOWN)
 
     def shadow_limit(self, curve: CostCurve) -> int:
         """Return the most shadows a batch of that cost may have now; 0 if even one would block others for too long."""

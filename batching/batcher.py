@@ -19,13 +19,18 @@ from functools import partial
 from typing import Generic
 
 from batching.alarm import Alarm
+from batching.aside import Aside, Asides
 from batching.config import SchedulerConfig
-from batching.engine_slot import EngineSlot, RunBatch
-from batching.errors import EngineHungError, InferenceFailedError, SchedulerClosedError, SchedulerError
+from batching.engine_slot import RunBatch
+from batching.engine_slots import EngineSlots
+from batching.errors import EngineHungError, InferenceFailedError, SchedulerClosedError
+from batching.guard import guarded
+from batching.heartbeat import Heartbeat
 from batching.request import Completion, P, R, Request
 from batching.scheduler import Scheduler
 from batching.statistics import Statistics
 from batching.ticket import Batch, Ticket
+from batching.waiters import Waiters
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +40,6 @@ class _State(Enum):
     OPEN = "open"
     CLOSING = "closing"
     CLOSED = "closed"
-
-
-#: How many heartbeats may be missed before the loop counts as stuck.
-_MISSED_BEATS = 5
 
 
 class Batcher(Generic[P, R]):
@@ -52,6 +53,9 @@ class Batcher(Generic[P, R]):
         bind: Turns a payload into what the engine gets, at the moment its batch is chosen; see ``EngineSlot``.
         on_hang: Called once, in the loop, when an engine call has hung; should end the process.
         heartbeat_interval: Seconds between passes that happen even when nothing else does.
+
+    Attributes:
+        has_hung: Whether an engine call ever hung.
     """
 
     def __init__(
@@ -73,15 +77,12 @@ class Batcher(Generic[P, R]):
         self._slot_count = slots
         self._bind = bind
         self._on_hang = on_hang
-        self._heartbeat_interval = heartbeat_interval
-        self._waiters: dict[Ticket[P, R], asyncio.Future[Completion[R]]] = {}
-        self._idle: list[EngineSlot[P, R]] = []
-        self._running: dict[Batch[P, R], EngineSlot[P, R]] = {}
-        self._hung: dict[Batch[P, R], EngineSlot[P, R]] = {}
-        self._ever_hung = False
+        self._heartbeat = Heartbeat(clock, heartbeat_interval)
+        self._waiters: Waiters[P, R] = Waiters()
+        self._asides: Asides[P, R] = Asides(clock, self._pass_soon)
+        self.has_hung = False
         self._state = _State.NEW
         self._pass_due = False
-        self._last_beat = clock()
         self._quiet = asyncio.Event()  # set while closing, once nothing is left that could still end
 
     async def start(self) -> None:
@@ -91,10 +92,9 @@ class Batcher(Generic[P, R]):
         self._state = _State.OPEN
         self._loop = asyncio.get_running_loop()
         self._alarm = Alarm(self._loop, self._clock, self._pass)
-        for number in range(self._slot_count):
-            name = f"engine-{number}"
-            slot = EngineSlot(self._run_batch, clock=self._clock, loop=self._loop, name=name, bind=self._bind)
-            self._idle.append(slot)
+        self._slots: EngineSlots[P, R] = EngineSlots(
+            self._run_batch, count=self._slot_count, clock=self._clock, bind=self._bind, report=self._report
+        )
         self._beat()
 
     async def close(self, *, drain: bool = True) -> None:
@@ -107,15 +107,16 @@ class Batcher(Generic[P, R]):
             self._state = _State.CLOSED
             return
         self._state = _State.CLOSING
+        self._asides.close()
         if not drain:
-            self._guard("close", self._close_queue)
+            guarded("close", self._close_queue)
         self._pass()
         await self._quiet.wait()
         if self._state is _State.CLOSING:  # and not closed by another call meanwhile
             self._state = _State.CLOSED
-            self._heartbeat.cancel()
+            self._next_beat.cancel()
             self._alarm.disarm()
-            await self._stop_slots()
+            await self._slots.stop()
 
     async def submit(self, request: Request[P]) -> Completion[R]:
         """Return the request's result; cancelling the awaiting task gives up this request and no other.
@@ -126,19 +127,27 @@ class Batcher(Generic[P, R]):
         if self._state is not _State.OPEN:
             raise SchedulerClosedError("the scheduler takes no requests")
         ticket = self._scheduler.submit(request, self._clock())
-        future: asyncio.Future[Completion[R]] = self._loop.create_future()
-        self._waiters[ticket] = future
+        future = self._waiters.expect(ticket, self._loop)
         self._alarm.arm(request.deadline)
-        # Not now but in the next turn of the loop, so that whoever arrives in this one shares the batch.
-        if not self._pass_due and (self._idle or self._scheduler.any_ended):
-            self._pass_due = True
-            self._loop.call_soon(self._pass)
+        if self._slots.any_idle or self._scheduler.any_ended:
+            self._pass_soon()
         try:
             return await future
         except asyncio.CancelledError:
-            self._waiters.pop(ticket, None)
-            self._guard("cancel", partial(self._cancel, ticket))
+            self._waiters.forget(ticket)
+            guarded("cancel", partial(self._cancel, ticket))
             raise
+
+    async def run_aside(self, batch_key: str, payload: P, *, patience: float) -> Completion[R]:
+        """Return the result of a payload that is no request, from an idle slot while nothing waits; see ``aside``.
+
+        Raises:
+            NoTurnError: There was no such moment for ``patience`` seconds.
+            SchedulerError: The engine failed or hung, or the scheduler takes nothing.
+        """
+        if self._state is not _State.OPEN:
+            raise SchedulerClosedError("the scheduler takes nothing")
+        return await self._asides.run(batch_key, payload, patience=patience)
 
     def reconfigure(self, config: SchedulerConfig) -> None:
         """Use other settings from now on."""
@@ -152,59 +161,70 @@ class Batcher(Generic[P, R]):
 
     def statistics(self) -> Statistics:
         """Return an immutable snapshot."""
-        return replace(self._scheduler.statistics(self._clock()), heartbeat_age=self.heartbeat_age())
+        idle, now = self._slots.idle_with_queue if hasattr(self, "_slots") else 0.0, self._clock()
+        return replace(self._scheduler.statistics(now), idle_with_queue=idle, heartbeat_age=self.heartbeat_age())
 
     def heartbeat_age(self) -> float:
         """Return how many seconds ago the loop last got through a pass; may be called from any thread."""
-        return self._clock() - self._last_beat
+        return self._heartbeat.age()
 
     @property
     def healthy(self) -> bool:
         """Whether requests are served: open, no engine call ever hung, the loop alive. Readable from any thread."""
-        alive = self.heartbeat_age() <= _MISSED_BEATS * self._heartbeat_interval
-        return self._state is _State.OPEN and not self._ever_hung and alive
+        return self._state is _State.OPEN and not self.has_hung and self.alive
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop gets through its passes."""
+        return self._heartbeat.alive
 
     def _beat(self) -> None:
         """Pass at regular intervals: proves the loop alive and retries after an internal failure."""
-        self._heartbeat = self._loop.call_later(self._heartbeat_interval, self._beat)
+        self._next_beat = self._loop.call_later(self._heartbeat.interval, self._beat)
         self._pass()
+
+    def _pass_soon(self) -> None:
+        """Pass in the next turn of the loop, so that whoever arrives in this one shares the batch."""
+        if not self._pass_due:
+            self._pass_due = True
+            self._loop.call_soon(self._pass)
 
     def _pass(self) -> None:
         """Do all that is due: expiry, hung engines, new batches. One pass that succeeds is a heartbeat."""
         self._pass_due = False
-        expired = self._guard("expire", lambda: self._scheduler.expire(self._clock()))
-        looked = self._guard("hang check", self._check_hang)
+        expired = guarded("expire", lambda: self._scheduler.expire(self._clock()))
+        looked = guarded("hang check", self._check_hang)
         if self._step() and expired and looked:
-            self._last_beat = self._clock()
+            self._heartbeat.beat()
 
     def _step(self, finish: Callable[[], object] | None = None) -> bool:
         """Feed the idle slots, then ``finish`` a batch, then hand out outcomes and set the alarm."""
         waiting = self._scheduler.queued
-        succeeded = self._guard("dispatch", self._dispatch)  # first, so that the engine does not wait for the answers
+        succeeded = guarded("dispatch", self._dispatch)  # first, so that the engine does not wait for the answers
         if finish is not None:
             finish()
         self._deliver()
-        if not succeeded and self._scheduler.queued < waiting and not self._pass_due:
-            self._pass_due = True  # the culprits are out of the queue: no need to wait for the next heartbeat
-            self._loop.call_soon(self._pass)
+        if not succeeded and self._scheduler.queued < waiting:
+            self._pass_soon()  # the culprits are out of the queue: no need to wait for the next heartbeat
         if self._state is _State.CLOSING:
-            self._guard("close", partial(self._check_quiet, succeeded))
+            guarded("close", partial(self._check_quiet, succeeded))
         if self._state is not _State.CLOSED:
-            self._guard("alarm", partial(self._set_alarm, succeeded))
+            guarded("alarm", partial(self._set_alarm, succeeded))
         return succeeded
 
     def _dispatch(self) -> None:
-        while self._idle and (batch := self._scheduler.choose(self._clock())) is not None:
-            slot = self._idle.pop()
-            self._running[batch] = slot
-            slot.run(batch.batch_key, batch.payloads, partial(self._report, batch))
+        while self._slots.any_idle and (batch := self._next()) is not None:
+            self._slots.run(batch)
+
+    def _next(self) -> Batch[P, R] | None:
+        now = self._clock()
+        batch = self._scheduler.choose(now)
+        return self._asides.begin(now) if batch is None and not self._scheduler.queued else batch
 
     def _report(
         self, batch: Batch[P, R], results: list[R] | None, error: BaseException | None, duration: float
     ) -> None:
-        """Take an engine call's end: the slot is free again, even one that had been given up as hung."""
-        slot = self._running.pop(batch, None) or self._hung.pop(batch)
-        self._idle.append(slot)
+        """Take an engine call's end; its slot is free again."""
         if error is not None:
             logger.error("the engine failed a batch of %d", len(batch), exc_info=error)
         self._step(partial(self._finish, batch, results, error, duration))
@@ -212,46 +232,37 @@ class Batcher(Generic[P, R]):
     def _finish(
         self, batch: Batch[P, R], results: list[R] | None, error: BaseException | None, duration: float
     ) -> None:
-        scheduler, now = self._scheduler, self._clock()
+        core, now = self._core(batch), self._clock()
         if results is not None:
-            complete = partial(scheduler.complete, batch, results, now, inference_duration=duration)
-            if self._guard("complete", complete):
+            if guarded("complete", partial(core.complete, batch, results, now, inference_duration=duration)):
                 return
             error = InferenceFailedError("the scheduler failed to complete the batch")
         self._fail(batch, error or InferenceFailedError())
 
+    def _core(self, batch: Batch[P, R]) -> Scheduler[P, R] | Asides[P, R]:
+        """Return who chose a batch and is told how it ended."""
+        return self._asides if isinstance(batch, Aside) else self._scheduler
+
     def _fail(self, batch: Batch[P, R], error: BaseException) -> None:
-        if self._guard("fail", partial(self._scheduler.fail, batch, error, self._clock())):
+        if guarded("fail", partial(self._core(batch).fail, batch, error, self._clock())):
             return
         # The core itself is broken: its members' callers must still not wait for ever.
         for ticket in batch.members():
-            self._settle(ticket, InferenceFailedError("the scheduler failed to end the request"))
+            self._waiters.settle(ticket, InferenceFailedError("the scheduler failed to end the request"))
 
     def _check_hang(self) -> None:
         timeout = self._scheduler.config.engine_hang_timeout
-        now = self._clock()
-        for batch in [batch for batch in self._running if now - batch.chosen_at >= timeout]:
-            self._hung[batch] = self._running.pop(batch)
+        for batch in self._slots.give_up(self._clock(), timeout):
             logger.critical("the engine has not answered for %g s; a batch of %d fails", timeout, len(batch))
             self._fail(batch, EngineHungError(timeout))
-            if not self._ever_hung:
-                self._ever_hung = True
+            if not self.has_hung:
+                self.has_hung = True
                 # After the outcomes are out: it may well end the process.
-                self._loop.call_soon(partial(self._guard, "on_hang", self._on_hang))
+                self._loop.call_soon(partial(guarded, "on_hang", self._on_hang))
 
     def _deliver(self) -> None:
         for ticket in self._scheduler.take_ended():
-            self._settle(ticket, ticket.outcome)
-
-    def _settle(self, ticket: Ticket[P, R], outcome: Completion[R] | SchedulerError | None) -> None:
-        """Law 1: hand a ticket's outcome to whoever waits for it, once."""
-        future = self._waiters.pop(ticket, None)
-        if future is None or future.done():
-            return  # its caller has gone
-        if isinstance(outcome, Completion):
-            future.set_result(outcome)
-        else:
-            future.set_exception(outcome or InferenceFailedError("the scheduler lost the outcome"))
+            self._waiters.settle(ticket, ticket.outcome)
 
     def _cancel(self, ticket: Ticket[P, R]) -> None:
         self._scheduler.cancel(ticket, self._clock())
@@ -263,38 +274,19 @@ class Batcher(Generic[P, R]):
     def _set_alarm(self, dispatched: bool) -> None:
         moments = [self._scheduler.next_deadline()]
         timeout = self._scheduler.config.engine_hang_timeout
-        moments.extend(batch.chosen_at + timeout for batch in self._running)
-        if dispatched and self._idle and self._scheduler.queued:  # held back for company
+        moments.extend(batch.chosen_at + timeout for batch in self._slots.running)
+        if dispatched and self._slots.any_idle and self._scheduler.queued:  # held back for company
             moments.append(self._scheduler.next_wakeup(self._clock()))
         earliest = min((moment for moment in moments if moment is not None), default=None)
         if earliest is not None:
             self._alarm.arm(earliest)
 
     def _check_quiet(self, dispatched: bool) -> None:
-        if not dispatched or not (self._idle or self._running):
+        if not dispatched or not (self._slots.any_idle or self._slots.running):
             self._close_queue()  # nothing will ever serve those that wait
-        if not self._running and not self._scheduler.queued:
+        if not self._slots.running and not self._scheduler.queued:
             self._quiet.set()
 
     def _close_queue(self) -> None:
         self._scheduler.close_queue(self._clock())
         self._deliver()
-
-    async def _stop_slots(self) -> None:
-        """Stop the threads, waiting for those that can end; a hung one ends by itself or with the process."""
-        stopped = [asyncio.Event() for _ in self._idle]
-        for slot, event in zip(self._idle, stopped, strict=True):
-            slot.stop(event.set)
-        for slot in self._hung.values():
-            slot.stop(lambda: None)
-        for event in stopped:
-            await event.wait()
-
-    def _guard(self, what: str, action: Callable[[], object]) -> bool:
-        """Law 11: run one step so that its failure is logged and nothing else fails with it."""
-        try:
-            action()
-        except Exception:
-            logger.exception("internal failure of the scheduler in %r", what)
-            return False
-        return True

@@ -10,6 +10,7 @@ sizes, so a machine that slows down is followed at every size, even one not seen
 ``QUANTILE_SAMPLES`` is the spread.
 """
 
+import math
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
@@ -110,7 +111,7 @@ class CostCurve:
         self._quantile = _FIRST_SPREAD
         # What was asked before, until it changes: the same few questions come with every request.
         self._values: dict[int, float] = {}
-        self._limits: dict[tuple[float, int], int] = {}
+        self._limits: dict[tuple[float, int, float], int] = {}
 
     @property
     def known(self) -> bool:
@@ -189,18 +190,22 @@ class CostCurve:
         """Return how long a batch of ``size`` takes at most, but for the few of the upper quantile."""
         return self._at(size) * self._quantile
 
-    def limit(self, duration: float, at_most: int) -> int:
-        """Return the greatest size, 1 to ``at_most``, whose median is within ``duration``; 1 if none is."""
-        limit = self._limits.get((duration, at_most))
+    def limit(self, duration: float, at_most: int, max_slowdown: float = math.inf) -> int:
+        """Return the greatest size, 1 to ``at_most``, whose median is within ``duration``; 1 if none is.
+
+        Where the machine is slower than the curve by more than ``max_slowdown``, that is taken for its speed.
+        """
+        question = duration, at_most, max_slowdown
+        limit = self._limits.get(question)
         if limit is None:
-            limit = self._limits[duration, at_most] = self._limit(duration, at_most)
+            limit = self._limits[question] = self._limit(*question)
         return limit
 
-    def _limit(self, duration: float, at_most: int) -> int:
+    def _limit(self, duration: float, at_most: int, max_slowdown: float) -> int:
         sizes, seconds = self._sizes, self._seconds
         if not sizes:
             return at_most
-        target = duration / self._median
+        target = duration / min(self._median, max_slowdown)
         i = bisect_right(seconds, target)
         if i == 0:
             size = target / seconds[0] * sizes[0]

@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from batching.cost_accuracy import CostAccuracy, CostRatios
 from batching.cost_curve import HALF_LIFE, CostCurve
 
 #: How many keys are remembered; of more, the one least recently measured is forgotten.
@@ -41,6 +42,7 @@ class CostModel:
     def __init__(self, *, quantile: float = 0.95, warm_up: Mapping[str, Mapping[int, float]] | None = None) -> None:
         self._quantile = quantile
         self._curves: dict[str, CostCurve] = {}  # in order of last measurement
+        self._ratios: dict[str, CostRatios] = {}  # of the same keys, but for those never served
         self._unknown = CostCurve(quantile)
         self._decay_at = -math.inf
         for key, table in (warm_up or {}).items():
@@ -58,6 +60,8 @@ class CostModel:
     def observe(self, batch_key: str, size: int, seconds: float, now: float) -> None:
         """Learn from a batch that has ended well. What a standing or leaping clock measured is ignored."""
         if 0.0 < seconds < math.inf:
+            if predicted := self.median(batch_key, size):
+                self._ratios.setdefault(batch_key, CostRatios()).note(predicted, seconds)
             self._touch(batch_key).observe(size, seconds, now)
 
     def observe_warm_up(self, batch_key: str, size: int, seconds: float) -> None:
@@ -101,9 +105,15 @@ class CostModel:
             if curve.known
         }
 
+    def accuracy(self) -> Mapping[str, CostAccuracy]:
+        """Return how well the medians have come true, for every key that was predicted and then measured."""
+        return {key: ratios.so_far() for key, ratios in self._ratios.items()}
+
     def _touch(self, batch_key: str) -> CostCurve:
         curve = self._curves.pop(batch_key, None) or CostCurve(self._quantile)
         self._curves[batch_key] = curve
         if len(self._curves) > MAX_KEYS:
-            del self._curves[next(iter(self._curves))]
+            forgotten = next(iter(self._curves))
+            del self._curves[forgotten]
+            self._ratios.pop(forgotten, None)
         return curve

@@ -28,6 +28,9 @@ class EngineSlot(Generic[P, R]):
         name: Of the thread.
         bind: Called in the loop with each payload of a batch when it is chosen; the engine gets what it returns.
             So what a request is about may be decided as late as who shares its batch (law 2).
+
+    Attributes:
+        free_since: When the last engine call ended, or the slot was made; monotonic seconds, of an idle slot only.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class EngineSlot(Generic[P, R]):
         self._bind = bind
         self._clock = clock
         self._loop = loop
+        self.free_since = clock()
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         # A daemon, so that a hung call cannot outlive the decision to end the process.
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
@@ -66,9 +70,11 @@ class EngineSlot(Generic[P, R]):
             try:
                 results = list(self._run_batch(batch_key, bound))
             except BaseException as error:  # whatever the engine raises, even SystemExit, must reach its callers
-                self._post(report, None, error, self._clock() - started)
+                self.free_since = self._clock()
+                self._post(report, None, error, self.free_since - started)
             else:
-                self._post(report, results, None, self._clock() - started)
+                self.free_since = self._clock()
+                self._post(report, results, None, self.free_since - started)
 
         self._work.put(work)
 

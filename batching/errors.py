@@ -12,6 +12,7 @@
     ├── InferenceFailedError          the engine, or the scheduler itself, failed      (reason: for logs only)
     │   └── EngineHungError           the engine did not answer in time                (timeout, s)
     ├── RequestCancelledError         its own caller gave it up; nobody awaits this one
+    ├── NoTurnError                   no request: it found no idle moment              (waited, s)
     └── SchedulerClosedError          the scheduler is not started, closing or closed
 
 Every constructor argument is plain data kept in ``args``, so that errors copy and pickle as they are.
@@ -111,6 +112,17 @@ class EngineHungError(InferenceFailedError):
 
 class RequestCancelledError(SchedulerError):
     """The request was given up by its own caller."""
+
+
+class NoTurnError(SchedulerError):
+    """What is no request waits for an idle moment, and for ``waited`` seconds there was none."""
+
+    def __init__(self, waited: float = 0.0) -> None:
+        super().__init__(waited)
+        self.waited = waited
+
+    def __str__(self) -> str:
+        return f"nothing was idle for {self.waited:.3f} s"
 
 
 class SchedulerClosedError(SchedulerError):

@@ -49,5 +49,6 @@ def snapshot(
         late=dict(ledger.late),
         shadow_outcomes=shadows if shadows["submitted"] else {},
         costs=table,
+        cost_accuracy=costs.accuracy(),
         batch_limit={key: policy.limit(costs.curve(key)) for key in table},
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from batching.cost_accuracy import CostAccuracy
 from batching.cost_model import CostEstimate
 from batching.priority import PriorityClass
 
@@ -78,7 +79,10 @@ class Statistics:
         late: Admitted, but expired, by class: P(miss | admitted) = late / (late + in_time).
         shadow_outcomes: The counters of shadows, by the names that those above have; empty if there never were any.
         costs: Predicted durations by batch size, for every key measured (law 7).
+        cost_accuracy: How those predictions have come true, for every key predicted and then measured.
         batch_limit: How many a batch may hold now, for every key measured (law 6).
+        idle_with_queue: Seconds for which slots were idle although a request waited that then ran in them; held back
+            for company, or because the loop was late (law 3). 0 from the core, which has no slots.
         heartbeat_age: Seconds since the scheduling loop last got through a pass; 0 from the core, which has no loop.
     """
 
@@ -104,5 +108,7 @@ class Statistics:
     late: Mapping[PriorityClass, int] = field(default_factory=_by_class)
     shadow_outcomes: Mapping[str, int] = field(default_factory=dict)
     costs: Mapping[str, Mapping[int, CostEstimate]] = field(default_factory=dict)
+    cost_accuracy: Mapping[str, CostAccuracy] = field(default_factory=dict)
     batch_limit: Mapping[str, int] = field(default_factory=dict)
+    idle_with_queue: float = 0.0
     heartbeat_age: float = 0.0

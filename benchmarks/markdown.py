@@ -15,7 +15,9 @@ def number(value: float | None, *, unit: str = "", digits: int = 3) -> str:
     """Returns a figure with `digits` significant digits, or a dash where there is none."""
     if value is None:
         return "-"
-    text = f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
+    text = f"{value:.{digits}g}"
+    if "e+" in text:  # it is large, or was rounded up to be: 999.7 has as many digits as 1000
+        text = f"{value:.0f}"
     return f"{text} {unit}".rstrip()
 
 

@@ -41,10 +41,10 @@ SERVER_LAYERS = (
     "windows",
     "routes",
     "observation",
+    "health",
     "telemetry",
     "ticks",
     "statistics",
-    "health",
     "rpc",
     "http",
     "edge",
@@ -66,10 +66,18 @@ EDGES = {
     "redis": ("server/windows/redis_connection.py", "server/results/redis_result_cache.py"),
     "opentelemetry": ("server/telemetry/tracing.py",),
     "prometheus_client": ("server/telemetry/metrics.py",),
+    "structlog": ("server/telemetry/logging_setup.py",),
     "grpc": ("server/*", "clients/python/tickserve/*", "benchmarks/*"),
     "torch": ("model/*", "benchmarks/*"),
     "openvino": ("model/*",),
-    "tickserve.v1": ("clients/python/tickserve/*", "server/rpc/*", "server/health/health.py", "benchmarks/*"),
+    "tickserve.v1": (
+        "clients/python/tickserve/*",
+        "server/rpc/*",
+        "server/health/health.py",
+        # Replicas tell each other of themselves in messages of the contract.
+        "server/http/console_*.py",
+        "benchmarks/*",
+    ),
 }
 GENERATED = ("*_pb2.py", "*_pb2_grpc.py")
 

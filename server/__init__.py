@@ -7,8 +7,11 @@ Layout, from the wire inward; a package may import those below it, and ``scripts
 - ``edge``: the TLS edge in front of it all, and the firewall's rules;
 - ``http``: what is served to browsers, load balancers and people with curl;
 - ``rpc``: the RPC edge: the seam, the services, protobuf messages to domain values and back;
-- ``health``, ``statistics``: whether a replica answers, and what it says of itself;
+- ``statistics``: what a replica says of itself;
 - ``ticks``: sessions of a tick stream;
+- ``telemetry``: metrics, traces, logs and decision log: those who are told what happened;
+- ``health``: whether a replica answers, and how well;
+- ``observation``: what happened to requests, engine calls and RPCs, as plain values, and the telling;
 - ``routes``: which version answers;
 - ``windows``: the symbols' windows and their stores;
 - ``inference``: how one window is answered;
@@ -16,5 +19,6 @@ Layout, from the wire inward; a package may import those below it, and ``scripts
 - ``models``: which versions are in memory;
 - ``security``: who may call, and how often;
 - ``config``: settings;
-- ``call``, ``deadline``, ``refusal``, ``back_off``, ``time_slice``, ``process_tree``: nouns of the whole server, free of transport.
+- ``call``, ``deadline``, ``refusal``, ``back_off``, ``time_slice``, ``process_tree``, ``trace_context``: nouns of the
+  whole server, free of transport.
 """

@@ -58,7 +58,7 @@ def application(settings: Settings) -> Application:
         graceful_shutdown_timeout_s=60,
         health_check_period_s=2,
         health_check_timeout_s=10,
-        logging_config={"enable_access_log": settings.access_log},
+        logging_config=_logging_config(settings),
     )
     app: Application = deployment.bind(settings.model_dump(mode="json", exclude=set(LIVE_FIELDS)))
     return app
@@ -102,11 +102,20 @@ def serve_config(settings: Settings) -> dict[str, Any]:
                         "num_replicas": settings.replicas,
                         "user_config": settings.model_dump(mode="json", include=set(LIVE_FIELDS)),
                         "ray_actor_options": {"num_cpus": settings.replica_cpus},
-                        "logging_config": {"enable_access_log": settings.access_log},
+                        "logging_config": _logging_config(settings),
                     }
                 ],
             }
         ],
+    }
+
+
+def _logging_config(settings: Settings) -> dict[str, Any]:
+    """Returns how Ray Serve itself logs in a replica, until `telemetry.logging_setup` takes its file over."""
+    return {
+        "enable_access_log": settings.access_log,
+        "encoding": "TEXT" if settings.log.format == "console" else "JSON",
+        "log_level": settings.log.level.upper(),
     }
 
 
@@ -116,8 +125,11 @@ def _settled(settings: Settings) -> Settings:
     models = settings.models.model_copy(
         update={"compiled_cache": folder.expanduser().absolute() if folder is not None else None}
     )
+    log = settings.decisions.path
+    decisions = settings.decisions.model_copy(update={"path": log.expanduser().absolute() if log is not None else None})
     return settings.model_copy(
         update={
+            "decisions": decisions,
             "registry": settings.registry.absolute(),
             "model_path": settings.model_path.absolute() if settings.model_path is not None else None,
             "models": models,

@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 from contextvars import ContextVar
 
+from server.trace_context import TraceContext
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
@@ -20,7 +22,8 @@ class Call:
         rpc_deadline: The RPC's own deadline on the monotonic clock, or None where the caller set none.
         caller: Identity used for fairness between callers; empty where unknown.
         routing_key: Metadata ``x-tickserve-routing-key``; empty where absent.
-        trace_id: W3C trace id from the ``traceparent`` metadata, 32 hexadecimal digits; empty where absent.
+        trace: Its place in its caller's trace, or in one that begins here; None where neither side traces it.
+        trace_id: Of that trace, 32 hexadecimal digits, as answers tell it; empty where there is none.
     """
 
     method: str
@@ -29,6 +32,7 @@ class Call:
     caller: str = ""
     routing_key: str = ""
     trace_id: str = ""
+    trace: TraceContext | None = None
 
 
 current_call: ContextVar[Call | None] = ContextVar("tickserve_call", default=None)

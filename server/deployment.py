@@ -13,6 +13,7 @@ import os
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import ray
 from fastapi import FastAPI
 from google.protobuf.message import Message
 from ray import serve
@@ -22,10 +23,14 @@ from server import runtime_env
 from server.config.settings import Settings
 from server.health.drain_watch import DrainWatch
 from server.health.health import process_health
+from server.http.console_routes import console_router
 from server.http.http_app import build_http_app
+from server.observation.sampler import process_sampler
 from server.replica import Replica
 from server.rpc.dispatch import Dispatcher, NoMessage
 from server.statistics.ray_statistics_board import RayStatisticsBoard
+from server.telemetry.logging_setup import Logs, log_to_replica_file
+from server.telemetry.scrape_port import Page
 
 logger = logging.getLogger("ray.serve")
 
@@ -48,10 +53,16 @@ class PredictorDeployment:
         runtime_env.check()
         self._settings = settings
         self._replica: Replica | None = None
+        self._logs: Logs | None = None
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Returns the HTTP side; Ray Serve asks for it after the constructor."""
-        return build_http_app(self._is_serving)
+        console = console_router(lambda: self._replica.console if self._replica is not None else None)
+
+        def metrics() -> Page | None:
+            return self._replica.metrics.page if self._replica is not None else None
+
+        return build_http_app(lambda: self._replica, metrics=metrics, routers=[console])
 
     async def reconfigure(self, live: dict[str, Any]) -> None:
         """Puts the live settings in force: Ray Serve calls it before the first request, and whenever they change.
@@ -61,15 +72,21 @@ class PredictorDeployment:
         """
         # Looks at files, though all values are given: not in the event loop.
         settings = await asyncio.to_thread(Settings, **self._settings, **live)
+        replica_id = serve.get_replica_context().replica_id.unique_id
+        if self._logs is None:
+            self._logs = log_to_replica_file(settings.log, replica_id)
+        self._logs.apply(settings.log)
         if self._replica is not None:
             self._replica.reconfigure(settings)
             return
         replica = Replica(
             settings,
-            replica_id=serve.get_replica_context().replica_id.unique_id,
+            replica_id=replica_id,
             health=process_health,
             on_hang=_end_process,
             board=RayStatisticsBoard(),
+            sampler=process_sampler,
+            node_id=ray.get_runtime_context().get_node_id(),
         )
         await replica.start()
         # What is there now stays: the collector need not look through libraries and models again and again, which would
@@ -94,6 +111,8 @@ class PredictorDeployment:
         if replica is not None:
             self._drain_watch.cancel()
             await replica.close()
+        if (logs := getattr(self, "_logs", None)) is not None:
+            await asyncio.to_thread(logs.close)
 
     @property
     def _dispatcher(self) -> Dispatcher:

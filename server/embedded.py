@@ -1,8 +1,8 @@
 """The embedded Ray instance: a process of its own that runs the application until it is told to stop.
 
 Started by `launcher`, which outlives it and cleans up behind it: Ray's shutdown can hang, and a process that has joined
-Ray cannot promise to end in time. Reads the settings as JSON from its arguments; writes lines to standard output,
-`ready`, `reconfigured` or `failed: <why>`.
+Ray cannot promise to end in time. Its arguments are the settings as JSON and the descriptor that its log goes to; it
+writes lines to standard output, `ready`, `reconfigured` or `failed: <why>`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 from server import app, process_tree
 from server.config.settings import Settings
 from server.launcher import FAILED, READY, RECONFIGURED
+from server.telemetry.logging_setup import log_to_stream
 
 logger = logging.getLogger("tickserve")
 
@@ -30,19 +31,22 @@ _STOP = "stop"
 _POLL = 0.1
 
 
-def main(settings_json: str) -> int:
+def main(settings_json: str, log_descriptor: str) -> int:
     """Runs the application until SIGTERM; returns the exit code.
 
     Each line on standard input is other settings, to be put in force.
     """
     process_tree.die_with_parent()
+    settings = Settings.model_validate_json(settings_json)
+    os.set_inheritable(int(log_descriptor), False)  # or everything that Ray starts would hold it open
+    logs = log_to_stream(settings.log, os.fdopen(int(log_descriptor), "w"))
     orders: queue.SimpleQueue[str] = queue.SimpleQueue()
     signal.signal(signal.SIGTERM, lambda *_: orders.put(_STOP))
     try:
-        _start(Settings.model_validate_json(settings_json))
+        _start(settings)
     except Exception as error:
-        # Whatever Ray raises here: the operator gets one line, the rest is in the log that the launcher keeps.
-        logger.exception("start failed")
+        # Whatever Ray raises here: the operator gets one line, which the launcher says.
+        logger.debug("start failed", exc_info=True)
         _say(FAILED + " ".join(str(error).split())[:2000])
         return 1
     signal.signal(signal.SIGTERM, lambda *_: orders.put(_STOP))  # Ray installs a handler of its own
@@ -50,7 +54,9 @@ def main(settings_json: str) -> int:
     _say(READY)
     while (order := orders.get()) != _STOP:
         try:
-            _deploy(Settings.model_validate_json(order))
+            settings = Settings.model_validate_json(order)
+            logs.apply(settings.log)
+            _deploy(settings)
             _say(RECONFIGURED)
         except Exception as error:
             logger.exception("the new settings were not put in force")
@@ -101,4 +107,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

@@ -234,16 +234,22 @@ def _start(settings: Settings, log: IO[str], edge_secret: str) -> subprocess.Pop
     if edge_secret:
         # By the environment, which only this user can read: a command line can be seen by everybody.
         environment[SECRET_VARIABLE] = edge_secret
-    return subprocess.Popen(
-        [sys.executable, "-m", "server.embedded", settings.model_dump_json()],
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        # A session of its own: Ctrl-C on the terminal reaches this process alone, which then stops the rest in order.
-        start_new_session=True,
-    )
+    # What the child itself logs belongs beside what this process does; what Ray prints is of use only if it fails.
+    terminal = os.dup(2)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "server.embedded", settings.model_dump_json(), str(terminal)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            pass_fds=(terminal,),
+            text=True,
+            # A session of its own: Ctrl-C on the terminal reaches this process alone, which stops the rest in order.
+            start_new_session=True,
+        )
+    finally:
+        os.close(terminal)
 
 
 def _await_ready(child: subprocess.Popen[str], log: IO[str]) -> None:

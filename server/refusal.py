@@ -43,6 +43,7 @@ class Reason(enum.Enum):
     DRAINING = enum.auto()
     MODEL_LOADING = enum.auto()
     STORE_UNAVAILABLE = enum.auto()
+    DECISION_LOG_UNAVAILABLE = enum.auto()
     INFERENCE_FAILED = enum.auto()
 
 
@@ -103,6 +104,15 @@ def store_unavailable() -> Refusal:
         Reason.STORE_UNAVAILABLE,
         "The store of the symbols' windows does not answer; retry after the delay, or send the window itself.",
         retry_delay=0.5,
+    )
+
+
+def decision_log_unavailable() -> Refusal:
+    """Returns the refusal of a replica that must record every answer and cannot record this one."""
+    return Refusal(
+        Reason.DECISION_LOG_UNAVAILABLE,
+        "The decision log, without which this service gives no answers, cannot be written; retry after the delay.",
+        retry_delay=1.0,
     )
 
 

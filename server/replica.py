@@ -8,35 +8,50 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from batching import Batcher
-from model.outputs import OutputRow
 from model.registry import Registry
 from server.config.cache_settings import CacheSettings
 from server.config.live_settings import LiveSettings
 from server.config.settings import Settings
-from server.health.health import PREDICTION_SERVICE, Health
+from server.health.deep_check import DeepCheck
+from server.health.deep_health import DeepHealth
+from server.health.health import Health
+from server.health.health_watch import HealthWatch
+from server.health.loop_lag import LoopLag
+from server.health.readiness import Readiness
+from server.http.console_feed import ConsoleFeed
 from server.inference.batch_runner import BatchRunner
+from server.inference.computed_row import ComputedRow
 from server.inference.predictor import Predictor, Work
+from server.inference.shared_traces import SharedTraces
 from server.models.model_pool import ModelPool
 from server.models.served_model import ServedModel
 from server.models.version_source import RegistrySource
+from server.observation.observer import Observer, Observers
+from server.observation.request_watch import RequestWatcher
+from server.observation.sampler import Sampler
+from server.replica_figures import Telling
+from server.replica_metrics import ReplicaMetrics
 from server.results.known_results import KnownResults, SharedResults
 from server.results.redis_result_cache import RedisResultCache
 from server.routes.route_table import RouteTable
 from server.routes.routed_predictor import RoutedPredictor
 from server.rpc.dispatch import Dispatcher
+from server.rpc.errors import reason_of
 from server.rpc.model_service import ModelService
 from server.rpc.prediction_service import PredictionService
 from server.rpc.tick_service import TickService
 from server.statistics.replica_snapshot import CacheFigures, ReplicaSnapshot
-from server.statistics.statistics_board import StatisticsBoard
+from server.statistics.statistics_board import WATCHED_FOR, StatisticsBoard
+from server.telemetry.recent import RecentActivity
+from server.telemetry.replica_logs import ReplicaLogs
+from server.telemetry.trace_observer import TraceObserver
 from server.windows.memory_window_store import MemoryWindowStore
 from server.windows.redis_window_store import RedisWindowStore
 from server.windows.window_store import WindowStore
 
-_HEALTH_INTERVAL = 0.25
 _PUBLISH_INTERVAL = 1.0
 
 logger = logging.getLogger("tickserve")
@@ -51,6 +66,15 @@ class Replica:
         health: Where probes look.
         on_hang: Called when the engine hangs for good; must end the process, for nothing else can.
         board: Where replicas tell each other of themselves; None where there is only one.
+        observers: Told of every request, batch and RPC that ends.
+        sampler: Places calls in traces, at the seam; None where no seam is told of the settings.
+        node_id: Where it runs, as Ray names it; empty without Ray.
+
+    Attributes:
+        console: What viewers of the console are told from.
+        dispatcher: Serves RPCs.
+        tracing: Makes spans, and knows how many were lost.
+        metrics: Counts, and shows what it and the node's other replicas have counted.
     """
 
     def __init__(
@@ -61,28 +85,66 @@ class Replica:
         health: Health,
         on_hang: Callable[[], None],
         board: StatisticsBoard | None = None,
+        observers: Sequence[Observer] = (),
+        sampler: Sampler | None = None,
+        node_id: str = "",
     ) -> None:
         self._replica_id = replica_id
-        self._health = health
         self._board = board
         self._started_at = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._live = LiveSettings(settings)
         registry = Registry(settings.registry)
-        self._batcher: Batcher[Work, OutputRow | None] = Batcher(
-            BatchRunner(), config=settings.scheduler.to_config(), bind=Work.bound, on_hang=on_hang
+        self.tracing = TraceObserver(replica_id=replica_id, node_id=node_id, sampler=sampler or Sampler())
+        self.logs = ReplicaLogs(settings, replica_id=replica_id)
+        self._recent = RecentActivity()
+        self.metrics = ReplicaMetrics(settings.metrics, replica_id=replica_id, node_id=node_id)
+        own = (self.tracing, *self.metrics.observers, *self.logs.observers, self._recent)
+        self._observers = Observers((*observers, *own))
+        shared_traces = SharedTraces()
+        self._batcher: Batcher[Work, ComputedRow] = Batcher(
+            BatchRunner(self._observers.batch_ended, shared_traces=shared_traces),
+            config=settings.scheduler.to_config(),
+            bind=Work.bound,
+            on_hang=on_hang,
         )
         self._pool = ModelPool(RegistrySource(registry, self._live), self._live, on_loaded=self._model_loaded)
+        self.loop_lag = LoopLag(on_lag=self.metrics.note_lag)
+        self._health = HealthWatch(health, scheduler=self._batcher, models=self._pool)
+        self._deep_check = DeepCheck(
+            self._batcher, model=self._pool.default, settings=lambda: self._live.current.health
+        )
         self._windows = _window_store(settings)
         self._known = KnownResults(self._live, connect=_connect_redis)
-        predictor = Predictor(self._batcher, replica_id=replica_id, known=self._known, on_invalid=self._quarantine)
+        predictor = Predictor(
+            self._batcher,
+            replica_id=replica_id,
+            known=self._known,
+            shared_traces=shared_traces,
+            on_invalid=self._quarantine,
+        )
         self._routes = RouteTable(self._pool, self._live)
-        self._routed = RoutedPredictor(predictor, self._routes, statistics=self._batcher.statistics)
-        predictions = PredictionService(predictor=self._routed, windows=self._windows, live=self._live)
+        self._routed = RoutedPredictor(
+            predictor, self._routes, statistics=self._batcher.statistics, gate=self.logs.gate
+        )
+        watcher = RequestWatcher(self._observers, now=self._routed.now, reason_of=reason_of)
+        predictions = PredictionService(predictor=self._routed, windows=self._windows, live=self._live, watcher=watcher)
         self._idempotency = predictions.idempotency
-        self._ticks = TickService(predictor=self._routed, windows=self._windows, live=self._live)
+        self._ticks = TickService(predictor=self._routed, windows=self._windows, live=self._live, watcher=watcher)
         self._models = models = ModelService(
-            registry=registry, pool=self._pool, snapshot=self.snapshot, board=board, live=self._live
+            registry=registry,
+            pool=self._pool,
+            snapshot=self.snapshot,
+            board=board,
+            live=self._live,
+            check=self._deep_check.ask,
+        )
+        self.console = ConsoleFeed(
+            replica_id=replica_id,
+            statistics=models.statistics,
+            recent=self._recent,
+            board=board,
+            max_viewers=settings.console.max_viewers,
         )
         self.dispatcher = Dispatcher(
             unary={
@@ -93,6 +155,7 @@ class Replica:
                 "GetStatistics": models.get_statistics,
             },
             streamed={"StreamPredict": predictions.stream_predict, "StreamTicks": self._ticks.stream_ticks},
+            observer=self._observers,
         )
 
     async def start(self) -> None:
@@ -102,13 +165,20 @@ class Replica:
             model.errors.ModelError: The default model cannot be served; the message names file, reason and remedy.
         """
         self._known.apply_settings()
+        self.tracing.apply(self._live.current.tracing)
+        self.logs.start()
+        await self.metrics.start()
         await self._windows.start()
         await self._batcher.start()
         await self._pool.start()
         await self._routes.start()
         loop = asyncio.get_running_loop()
-        self._tasks.append(loop.create_task(self._watch_health()))
+        self._health.started()
+        self._tasks.append(loop.create_task(self.loop_lag.run()))
+        self._tasks.append(loop.create_task(self._health.run()))
+        self._tasks.append(loop.create_task(self._deep_check.run()))
         self._tasks.append(loop.create_task(self._watch_registry()))
+        self._tasks.append(loop.create_task(self._write_metrics()))
         if self._board is not None:
             self._tasks.append(loop.create_task(self._publish_statistics(self._board)))
 
@@ -119,26 +189,43 @@ class Replica:
         self._windows.max_symbols = settings.max_symbols
         self._known.apply_settings()
         self._routes.reconfigure()
+        self.tracing.apply(settings.tracing)
+        self.logs.reconfigure(settings)
+        self._deep_check.reconfigure()
 
     async def drain(self) -> None:
-        """Asks the clients of tick streams to go elsewhere, and ends those that stay; answers all else as before."""
+        """Turns health to NOT_SERVING, asks tick streams to go elsewhere and ends those that stay; answers all else."""
+        self._health.drain()
+        self.console.close()
         await self._ticks.drain(self._live.current.stream_drain_grace)
 
     async def close(self) -> None:
         """Turns health to NOT_SERVING, finishes what was accepted, and frees threads. Idempotent."""
+        self.console.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._health.set_all(serving=False)
+        self._health.stop()
         await self._routed.close()
         await self._batcher.close(drain=True)
         await self._windows.close()
         await self._known.close()
         self._pool.close()
+        await asyncio.to_thread(self.tracing.close)
+        await asyncio.to_thread(self.metrics.close)
+        await asyncio.to_thread(self.logs.close)
 
     def is_serving(self) -> bool:
-        """Tells whether the default model answers and the scheduler is well."""
+        """Tells whether the default model answers and the scheduler is well, drain or not."""
         return self._batcher.healthy and bool(self._pool.loaded())
+
+    def readiness(self) -> Readiness:
+        """Returns whether the replica takes requests, and what keeps it from it."""
+        return self._health.readiness()
+
+    async def check_deep(self) -> DeepHealth:
+        """Returns what a check of the engine finds now, or found within the last second."""
+        return await self._deep_check.ask()
 
     def snapshot(self) -> ReplicaSnapshot:
         """Returns the replica's figures now."""
@@ -153,30 +240,19 @@ class Replica:
             routes=self._routes.snapshot(),
             ticks=self._ticks.counters,
             store_failures=self._windows.failure_count,
+            readiness=self._health.readiness(),
+            deep_health=self._deep_check.health,
+            loop_lag=self.loop_lag.greatest,
             cache=CacheFigures(results=results, shared=shared, request_ids=self._idempotency.statistics()),
         )
 
     def _model_loaded(self, served: ServedModel) -> None:
         for size, seconds in served.warm_up.items():
             self._batcher.observe_warm_up(served.sha256, size, seconds)
-        self._update_health()
+        self._health.update()
 
     def _quarantine(self, served: ServedModel) -> None:
         self._pool.quarantine(served.key, "an answer was not finite or not normalised")
-
-    def _update_health(self) -> None:
-        serving = self.is_serving()
-        names = {"", PREDICTION_SERVICE, *(name for name, _ in self._pool.loaded())}
-        for name in self._health.services() - names:
-            self._health.forget(name)
-        for name in names:
-            self._health.set_serving(name, serving=serving)
-
-    async def _watch_health(self) -> None:
-        """Follows the scheduler's own health, which may change without any request."""
-        while True:
-            self._update_health()
-            await asyncio.sleep(_HEALTH_INTERVAL)
 
     async def _watch_registry(self) -> None:
         """Lets new versions appear without a restart; a registry that is gone costs them, and this replica nothing."""
@@ -187,12 +263,28 @@ class Replica:
             except Exception:
                 logger.exception("the registry could not be looked at")
 
+    async def _write_metrics(self) -> None:
+        streams = self.dispatcher.open_streams
+        await self.metrics.run(self.snapshot, loaded=self._pool.loaded, open_streams=streams, telling=self._telling)
+
+    def _telling(self) -> Telling:
+        decisions = self.logs.decisions
+        return Telling(
+            observer_failures=self._observers.failure_count,
+            spans_exported=self.tracing.exported_span_count,
+            spans_dropped=self.tracing.dropped_span_count,
+            decisions_written=decisions.written_count if decisions is not None else 0,
+            decisions_dropped=decisions.dropped_count if decisions is not None else 0,
+        )
+
     async def _publish_statistics(self, board: StatisticsBoard) -> None:
         """Tells the other replicas of this one; a board that is gone costs them news, and this one nothing."""
         while True:
             await asyncio.sleep(_PUBLISH_INTERVAL)
             try:
-                await board.publish(self._replica_id, self._models.serialized_snapshot())
+                figures, details = self._models.serialized_snapshot(), self._recent.details()
+                if await board.publish(self._replica_id, figures, details):
+                    self._recent.watch(WATCHED_FOR)
             except Exception as error:
                 logger.warning("statistics were not published: %s", error)
 

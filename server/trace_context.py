@@ -6,9 +6,12 @@ Owns the value and its parsing. Knows no tracing library. https://www.w3.org/TR/
 from __future__ import annotations
 
 import dataclasses
+import re
 import secrets
 
-_HEXADECIMAL = frozenset("0123456789abcdef")
+# Version, trace id, the caller's span id, flags; a later version may have more after them.
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 _SAMPLED = 0x01
 
 
@@ -34,6 +37,10 @@ class TraceContext:
             trace_id=self.trace_id, span_id=new_span_id(), parent_span_id=self.span_id, is_sampled=self.is_sampled
         )
 
+    def beside(self) -> TraceContext:
+        """Returns the context of the root of another trace, recorded as this one is: for spans to link, not to nest."""
+        return TraceContext(trace_id=new_trace_id(), span_id=new_span_id(), is_sampled=self.is_sampled)
+
 
 def new_trace_id() -> str:
     """Returns a random trace id, 32 hexadecimal digits, not all zero."""
@@ -45,23 +52,24 @@ def new_span_id() -> str:
     return secrets.token_hex(8).replace("0" * 16, "0" * 15 + "1")
 
 
-def parse_traceparent(value: str) -> TraceContext | None:
+def parse_traceparent(value: str, *, may_sample: bool = True) -> TraceContext | None:
     """Returns our span's context below a W3C `traceparent`, or None if the value is absent or malformed.
 
     A later version's value is read as far as version 00 defines it, as the specification asks.
+
+    Args:
+        value: Of the metadata `traceparent`.
+        may_sample: Whether the caller's decision to record spans is followed.
     """
-    parts = value.strip().lower().split("-")
-    if len(parts) < 4 or (parts[0] == "00" and len(parts) != 4):
+    match = _TRACEPARENT.fullmatch(value.strip().lower())
+    if match is None:
         return None
-    version, trace_id, parent, flags = parts[:4]
-    lengths = (len(version), len(trace_id), len(parent), len(flags))
-    if lengths != (2, 32, 16, 2) or version == "ff" or not _HEXADECIMAL.issuperset("".join(parts[:4])):
-        return None
-    if not trace_id.strip("0") or not parent.strip("0"):
+    version, trace_id, parent, flags, rest = match.groups()
+    if version == "ff" or (version == "00" and rest is not None) or trace_id == _NO_TRACE or parent == _NO_SPAN:
         return None
     return TraceContext(
         trace_id=trace_id,
         span_id=new_span_id(),
         parent_span_id=parent,
-        is_sampled=bool(int(flags, 16) & _SAMPLED),
+        is_sampled=may_sample and bool(int(flags, 16) & _SAMPLED),
     )

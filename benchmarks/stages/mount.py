@@ -18,6 +18,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
+from server.config.health_settings import HealthSettings
 from server.config.scheduler_settings import ClassTimeouts, SchedulerSettings
 from server.config.settings import Settings
 from server.health.health import Health
@@ -96,6 +97,8 @@ def settings_for(registry: Path, *, model: str, threads: int, max_batch_size: in
         engine_threads=threads,
         scheduler=SchedulerSettings(max_batch_size=max_batch_size, max_batch_duration=5.0),
         default_timeouts=ClassTimeouts(real_time=_TIMEOUT, standard=_TIMEOUT, background=_TIMEOUT),
+        # Its engine call would be counted among those of the requests.
+        health=HealthSettings(deep_interval=0),
     )
 
 

@@ -25,6 +25,12 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="about two minutes; into build/streams unless --out is given"
     )
+    parser.add_argument(
+        "--only",
+        choices=list(experiment.Part),
+        type=experiment.Part,
+        help="measure one part, and print its figures as JSON; no report is written",
+    )
     parser.add_argument("--registry", type=Path, default=Path("registry"), help="folder of the model registry")
     parser.add_argument("--model", default="cnn_lstm", help="name of the model")
     parser.add_argument("--source", type=Path, default=_ROOT, help="serve tickserve from this checkout")
@@ -38,7 +44,12 @@ def main() -> int:
         registry=arguments.registry,
         model=arguments.model,
         source=arguments.source.absolute(),
+        only=arguments.only,
     )
+    if arguments.only is not None:
+        json.dump(figures.part(raw, {shape.name: shape.unary for shape in CLOSED}), sys.stdout, indent=1)
+        sys.stdout.write("\n")
+        return 0
     description["load average at the end"] = " ".join(f"{value:.2f}" for value in os.getloadavg())
     document = figures.summarise(raw, {shape.name: shape.unary for shape in CLOSED})
     document["machine"] = description

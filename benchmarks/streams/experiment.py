@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import enum
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,16 @@ from benchmarks.peers.target import Server, running
 from benchmarks.streams import redis_store, runner
 from benchmarks.streams.length import SYMBOLS, Length
 from benchmarks.streams.plan import StreamPlan
-from benchmarks.streams.scenarios import CLOSED, STREAMS_64, UNARY_64, UNARY_OPEN, Shape, stream_plan, unary_plan
+from benchmarks.streams.scenarios import (
+    ALL_SYMBOLS,
+    CLOSED,
+    STREAMS_64,
+    UNARY_64,
+    UNARY_OPEN,
+    Shape,
+    stream_plan,
+    unary_plan,
+)
 
 BARS = catalogue.ROOT / "data" / "eurusd_1h.csv"
 HISTORY = 200
@@ -33,13 +43,25 @@ OVERLOAD_STREAMS = 4
 # symbols in turn take longer than that, so the default refuses where the other waits, and conflates meanwhile.
 OVERLOADS = {"default": 0.0, "patient": 10.0}
 
+
+class Part(enum.StrEnum):
+    """What can be measured alone."""
+
+    MEMORY = "memory"
+    SPEED = "speed"
+    OVERLOAD = "overload"
+    REDIS = "redis"
+
+
 _SETTLE = 1.0
 # A symbol that no other phase uses.
 _FIRST_TO_WARM_UP = 90_000
 _WARM_UP_SYMBOLS = 100
 
 
-def measure(length: Length, *, registry: Path, model: str, source: Path = catalogue.ROOT) -> dict[str, Any]:
+def measure(
+    length: Length, *, registry: Path, model: str, source: Path = catalogue.ROOT, only: Part | None = None
+) -> dict[str, Any]:
     """Runs all phases and returns the raw results.
 
     Args:
@@ -47,6 +69,7 @@ def measure(length: Length, *, registry: Path, model: str, source: Path = catalo
         registry: Folder of the model registry.
         model: Name of the model.
         source: The checkout that tickserve is served from.
+        only: The one part to measure; the others' results are missing then.
 
     Raises:
         model.errors.ModelError: There is no such model.
@@ -66,19 +89,26 @@ def measure(length: Length, *, registry: Path, model: str, source: Path = catalo
                 time.sleep(_SETTLE)
                 yield _Phases(server, length, material)
 
-        with phases() as fresh:
-            raw = fresh.memory()
-        with phases() as busy:
-            raw |= busy.speed()
+        raw: dict[str, Any] = {}
+        if only in (None, Part.MEMORY):
+            with phases() as fresh:
+                raw |= fresh.memory()
+        if only in (None, Part.SPEED, Part.OVERLOAD):
+            with phases() as busy:
+                rounds = busy.rounds() if only is not Part.OVERLOAD else [busy.capacity_round()]
+                raw["rounds"] = rounds
+                if only is not Part.SPEED:
+                    raw["overload"] = busy.overload(rounds)
         raw["redis"] = None
-        if redis_store.is_installed():
-            with (
-                redis_store.redis_server(folder) as url,
-                phases(TICKSERVE_WINDOWS__STORE="redis", TICKSERVE_WINDOWS__REDIS_URL=url) as shared,
-            ):
-                raw["redis"] = shared.speed_with_redis()
-        else:
-            _tell("no redis-server on this machine: windows in Redis are left out")
+        if only in (None, Part.REDIS):
+            if redis_store.is_installed():
+                with (
+                    redis_store.redis_server(folder) as url,
+                    phases(TICKSERVE_WINDOWS__STORE="redis", TICKSERVE_WINDOWS__REDIS_URL=url) as shared,
+                ):
+                    raw["redis"] = shared.speed_with_redis()
+            else:
+                _tell("no redis-server on this machine: windows in Redis are left out")
     return raw | {
         "settings": dataclasses.asdict(length)
         | {"threads": threads, "history": HISTORY, "overload_factor": OVERLOAD, "overload_streams": OVERLOAD_STREAMS}
@@ -127,16 +157,18 @@ class _Phases:
             "memory": memory | {"symbols": length.memory_symbols, "streams": count, "bars": HISTORY},
         }
 
-    def speed(self) -> dict[str, Any]:
-        """Returns the rounds, and then the overload."""
-        rounds = [self._round(index, CLOSED) for index in range(self._length.rounds)]
+    def rounds(self) -> list[dict[str, Any]]:
+        """Returns the rounds in which all kinds of traffic are compared."""
+        return [self._round(index, CLOSED) for index in range(self._length.rounds)]
+
+    def capacity_round(self) -> dict[str, Any]:
+        """Returns a round of what answers most, to know what an overload is."""
+        return self._round(0, (UNARY_64, STREAMS_64, ALL_SYMBOLS))
+
+    def overload(self, rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Returns the overloads, at a multiple of the best rate of the rounds."""
         best = max(each["closed"][name]["answered_per_second"] for each in rounds for name in each["closed"])
-        return {
-            "rounds": rounds,
-            "overload": {
-                name: self._overload(name, best, valid_duration) for name, valid_duration in OVERLOADS.items()
-            },
-        }
+        return {name: self._overload(name, best, valid_duration) for name, valid_duration in OVERLOADS.items()}
 
     def speed_with_redis(self) -> dict[str, Any]:
         """Returns the rounds of 64 streams and their counterpart."""

@@ -27,16 +27,24 @@ def summarise(raw: Mapping[str, Any], counterparts: Mapping[str, str]) -> dict[s
         raw: What `experiment.measure` returned.
         counterparts: By name of a closed-loop shape: its unary one.
     """
+    document = part(raw, counterparts)
+    return document | {"goals": _goals(document)}
+
+
+def part(raw: Mapping[str, Any], counterparts: Mapping[str, str]) -> dict[str, Any]:
+    """Returns the figures of what was measured, without goals; see `summarise`."""
     redis = raw["redis"]
     document: dict[str, Any] = {
         "settings": raw["settings"],
-        "memory_store": _compare(raw["rounds"], counterparts),
         "redis_store": None if redis is None else _compare(redis["rounds"], counterparts),
-        "overload": {name: _overload(each) for name, each in raw["overload"].items()},
-        "memory": _memory(raw["memory"]),
-        "backfill": raw["backfill"],
     }
-    return document | {"goals": _goals(document)}
+    if "rounds" in raw:
+        document["memory_store"] = _compare(raw["rounds"], counterparts)
+    if "overload" in raw:
+        document["overload"] = {name: _overload(each) for name, each in raw["overload"].items()}
+    if "memory" in raw:
+        document |= {"memory": _memory(raw["memory"]), "backfill": raw["backfill"]}
+    return document
 
 
 def _compare(rounds: Sequence[Round], counterparts: Mapping[str, str]) -> dict[str, Any]:

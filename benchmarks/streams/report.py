@@ -156,6 +156,13 @@ def _overload(overload: Mapping[str, Any], settings: Mapping[str, Any]) -> Itera
             rows.append([f"{name}: {title}", *age, number(each["batch_times"][key])])
     yield table(["age of the answered bar when its answer came", "p50", "p99", "max", "p99 in batch times"], rows)
     yield ""
+    yield (
+        "Conflation gives a symbol's answer the newest bar that had been received when its batch was formed. How long a "
+        "newer one had been due by the time of the answer is what conflation can do something about: `since a newer tick`. "
+        "How old the answered bar itself was depends on how often its symbol ticks, and on how many others have their "
+        "turn first: `since the receipt`. The goal is held to both."
+    )
+    yield ""
     for name, each in overload.items():
         exact = each["exactness"]
         ends = {**each["outcomes"], **each["reasons"], **each["strays"]}

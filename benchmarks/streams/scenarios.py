@@ -57,7 +57,7 @@ def _streams(count: int) -> Shape:
     )
 
 
-SYMBOLS = Shape(
+ALL_SYMBOLS = Shape(
     name="symbols_1000",
     title="1,000 symbols on 1 stream",
     streams=1,
@@ -75,7 +75,7 @@ CLOSED = (
     _unary(500),
     _streams(500),
     _unary(1000),
-    SYMBOLS,
+    ALL_SYMBOLS,
 )
 
 

@@ -11,8 +11,9 @@ import typer
 from model.errors import ModelError
 from server.commands.console import fail
 from server.config.profiles import ProfileName
-from server.config.settings import SettingsError, load_settings
+from server.config.settings import Settings, SettingsError, load_settings
 from server.launcher import LaunchError, serve_until_signalled
+from server.telemetry.logging_setup import log_to_stream
 
 
 def serve(
@@ -58,9 +59,18 @@ def serve(
         settings = read()
     except SettingsError as error:
         fail(str(error), code=2)
+    logs = log_to_stream(settings.log)
+
+    def reload() -> Settings:
+        changed = read()
+        logs.apply(changed.log)
+        return changed
+
     try:
-        serve_until_signalled(settings, reload=read)
+        serve_until_signalled(settings, reload=reload)
     except ModelError as error:
         fail(f"{error}\nTrain a model with `tickserve train`, or name another registry with --registry.")
     except LaunchError as error:
         fail(str(error))
+    finally:
+        logs.close()

@@ -24,6 +24,9 @@ LIVE_FIELDS = frozenset(
         "models",
         "heartbeat_interval",
         "cache",
+        "tracing",
+        "health",
+        "log",
         "routes",
     }
 )

@@ -17,13 +17,19 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings.exceptions import SettingsError as UnreadableSettingError
 
 from server.config.cache_settings import CacheSettings
+from server.config.console_settings import ConsoleSettings
+from server.config.decision_settings import DecisionSettings
 from server.config.fields import OptionalPath, Port
+from server.config.health_settings import HealthSettings
+from server.config.log_settings import LogSettings
+from server.config.metrics_settings import MetricsSettings
 from server.config.model_settings import ModelSettings
 from server.config.original_variables import OriginalSource
 from server.config.profiles import PROFILE_VARIABLE, PROFILES, ProfileName
 from server.config.route_settings import ModelName, RouteSettings
 from server.config.scheduler_settings import ClassTimeouts, SchedulerSettings, Seconds
 from server.config.tls_settings import TlsSettings
+from server.config.tracing_settings import TracingSettings
 from server.config.window_settings import WindowSettings
 
 CONFIG_VARIABLE = "TICKSERVE_CONFIG"
@@ -142,6 +148,12 @@ class Settings(BaseSettings):
 
     scheduler: SchedulerSettings = SchedulerSettings()
     cache: CacheSettings = CacheSettings()
+    console: ConsoleSettings = ConsoleSettings()
+    health: HealthSettings = HealthSettings()
+    log: LogSettings = LogSettings()
+    decisions: DecisionSettings = DecisionSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
     routes: dict[ModelName, RouteSettings] = Field(
         default={}, description="By model: stable, candidate, percent, shadow, limits of a rollback (docs/rollout.md)"
     )

@@ -67,7 +67,9 @@ def edge_for(settings: Settings, secret: str) -> Edge | None:
     # HAProxy does not start when the limit of descriptors is below what it would need.
     most = affordable_connections(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     if most < plan.max_connections:
-        logger.warning("tls.max_connections is %d, but descriptors last for %d (ulimit -Hn)", plan.max_connections, most)
+        logger.warning(
+            "tls.max_connections is %d, but descriptors last for %d (ulimit -Hn)", plan.max_connections, most
+        )
         plan = replace(plan, max_connections=most)
     return Edge(
         plan,

@@ -3,6 +3,11 @@
 Served natively on the replica's gRPC server, outside Ray Serve's request accounting, so that probes neither hold an
 ongoing-request slot nor delay a drain. The library's asyncio servicer is not used because its `Watch` forgets every
 watcher of a service when one of them leaves.
+
+A replica that drains says so, and then ends its watches: behind a proxy a watch hears of the one replica it came to,
+and finds another only by beginning anew. https://github.com/grpc/proposal/blob/master/A17-client-side-health-checking.md
+has clients do so at once. So does a process without a replica: Ray Serve's fallback proxy, which calls reach while
+there is none, never becomes one.
 """
 
 from __future__ import annotations
@@ -23,9 +28,15 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # the libra
     """Keeps the serving state of named services and tells probes of it.
 
     The names are `""` (the whole replica), `tickserve.v1.PredictionService`, and one per loaded model.
+
+    Args:
+        farewell: Seconds between the word to a watcher of a replica that drains, or is not there, and the end of its
+            watch. In that time proxies learn of the drain, and a watcher that comes again and again does so no sooner.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, farewell: float = 1.0) -> None:
+        self._farewell = farewell
+        self._word = "there is no replica here; watch again"
         self._serving: dict[str, bool] = {"": False, PREDICTION_SERVICE: False}
         self._changed = asyncio.Event()
 
@@ -39,6 +50,16 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # the libra
         """Sets the state of every known service."""
         for service in self._serving:
             self._serving[service] = serving
+        self._wake()
+
+    def drain(self) -> None:
+        """Lets every watch, also those that are yet to come, end soon after it was told the state."""
+        self._word = "this replica drains; watch another one"
+        self._wake()
+
+    def attach(self) -> None:
+        """Takes note that there is a replica in this process, whose changes are worth waiting for."""
+        self._word = ""
         self._wake()
 
     def forget(self, service: str) -> None:
@@ -65,8 +86,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # the libra
     async def Watch(  # noqa: N802 - the protocol's name
         self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
-        """Tells the state now and at each change; ends only when the watcher leaves."""
-        del context
+        """Tells the state now and at each change; ends when the watcher leaves, or where no change is to come."""
         last: int | None = None
         while True:
             # Taken before the state is read: a change in between sets this very event.
@@ -75,6 +95,10 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # the libra
             if status != last:
                 last = status
                 yield _Status(status=status)
+            elif self._word:
+                await asyncio.sleep(self._farewell)
+                if self._word:
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, self._word)
             else:
                 await changed.wait()
 

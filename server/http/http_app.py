@@ -1,25 +1,31 @@
-"""The HTTP side of a replica: health for load balancers and people without gRPC at hand."""
+"""The HTTP side of a replica: puts its routes together. Knows no replica; what it shows is given."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from fastapi import FastAPI, Response
+from fastapi import APIRouter, FastAPI
+
+from server.http.health_routes import HealthSource, health_router
+from server.http.metrics_route import RenderMetrics, metrics_router
+from server.http.problem import add_problem_handlers
 
 
-def build_http_app(is_serving: Callable[[], bool]) -> FastAPI:
-    """Returns the ASGI application.
+def build_http_app(
+    health: Callable[[], HealthSource | None],
+    *,
+    metrics: Callable[[], RenderMetrics | None] = lambda: None,
+    routers: Sequence[APIRouter] = (),
+) -> FastAPI:
+    """Returns the ASGI application. Ray Serve asks for it before there is a replica, so everything is asked for late.
 
     Args:
-        is_serving: Tells whether the replica answers predictions.
+        health: Returns who knows how the replica fares; None while there is none.
+        metrics: Returns who writes the metrics; None where nobody does.
+        routers: Further routes; each knows its own paths.
     """
     app = FastAPI(title="tickserve", docs_url=None, redoc_url=None, openapi_url=None)
-
-    @app.get("/healthz")
-    async def healthz(response: Response) -> dict[str, str]:
-        """200 while the replica answers predictions, 503 otherwise."""
-        serving = is_serving()
-        response.status_code = 200 if serving else 503
-        return {"status": "SERVING" if serving else "NOT_SERVING"}
-
+    add_problem_handlers(app)
+    for router in (health_router(health), metrics_router(metrics), *routers):
+        app.include_router(router)
     return app

@@ -9,16 +9,20 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from batching import Batcher, Completion, ExpiredInExecutionError, ExpiredInQueueError, PriorityClass, Request
 from model.outputs import OutputRow
+from server.inference.batch_run import BatchRun
+from server.inference.computed_row import ComputedRow
+from server.inference.shared_traces import SharedTraces
 from server.models.served_model import ServedModel
 from server.results.known_results import KnownResults
 from server.results.result_cache import ResultKey
+from server.trace_context import TraceContext
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -80,15 +84,21 @@ class Work:
         window: The window; where it is `late`, what it would be at the time of asking.
         model: Who computes it.
         late: Decides the window when the batch is formed; None where it is settled.
+        trace: Of the request, where its spans are recorded; None elsewhere.
+        is_probe: Whether it is the deep health check's, which counts in no figure.
+        share_key: What others may have joined it by, together with the model; None where nobody can.
     """
 
     window: FloatArray
     model: ServedModel
     late: LateInput | None = None
+    trace: TraceContext | None = None
+    is_probe: bool = False
+    share_key: str | None = None
 
     def bound(self) -> Work:
         """Returns the work with its window settled. Event loop only."""
-        return self if self.late is None else Work(window=self.late.bind(), model=self.model)
+        return self if self.late is None else dataclasses.replace(self, window=self.late.bind(), late=None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,10 +130,10 @@ class PredictionTask:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A prediction and how it came about; durations in seconds. One that was `cached` had neither queue nor batch."""
+    """A prediction and how it came about; durations in seconds. One that was `cached` had neither queue nor `batch`."""
 
     task: PredictionTask
-    completion: Completion[OutputRow | None]
+    completion: Completion[Any]  # its times: what they led to stands in `row` and `batch`
     row: OutputRow
     input_sha256: str
     out_of_distribution: bool
@@ -131,6 +141,7 @@ class Answer:
     deadline_slack: float
     replica_id: str
     cached: bool = False
+    batch: BatchRun | None = None
 
 
 class Predictor:
@@ -140,22 +151,25 @@ class Predictor:
         batcher: The replica's scheduler; its engine function is a `batch_runner.BatchRunner`.
         replica_id: Identifies this replica in answers.
         known: Answers that need not be computed; None where every one is.
+        shared_traces: Told of sampled requests that may share an execution; the batch runner's.
         on_invalid: Called with a version whose answer was not finite or not normalised.
         clock: Monotonic seconds.
     """
 
     def __init__(
         self,
-        batcher: Batcher[Work, OutputRow | None],
+        batcher: Batcher[Work, ComputedRow],
         *,
         replica_id: str,
         known: KnownResults | None = None,
+        shared_traces: SharedTraces | None = None,
         on_invalid: Callable[[ServedModel], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._batcher = batcher
         self._replica_id = replica_id
         self._known = known
+        self._shared_traces = shared_traces or SharedTraces()
         self._on_invalid = on_invalid
         self._clock = clock
 
@@ -180,14 +194,12 @@ class Predictor:
         row = None
         if known is not None:
             row = await known.find(key, network=work.model.config.network, deadline=task.deadline)
-        cached = row is not None
         if row is not None:
-            completion = _without_execution(task, row)
-        else:
-            completion, row = await self._execute(task, share_key=digest if task.shareable else None)
-            if known is not None:
-                known.keep(key, row)  # even if it is too late for this one: whoever asks again need not wait again
-        return self._answer(task, completion, row, digest, cached=cached)
+            return self._answer(task, _without_execution(task, row), row, digest)
+        completion, row = await self._execute(task, share_key=digest if task.shareable else None)
+        if known is not None:
+            known.keep(key, row)  # even if it is too late for this one: whoever asks again need not wait again
+        return self._answer(task, completion, row, digest, batch=completion.result.batch)
 
     async def _predict_late(self, task: PredictionTask, late: LateInput) -> Answer:
         """Answers a task whose input is decided when its batch is formed: it is neither known nor shared before."""
@@ -195,46 +207,50 @@ class Predictor:
         window = late.bind()
         task = dataclasses.replace(
             task,
-            work=Work(window=window, model=task.work.model),
+            work=dataclasses.replace(task.work, window=window, late=None),
             origin=late.origin,
             received_at=late.received_at,
             deadline=late.deadline,
         )
-        return self._answer(task, completion, row, _digest(window), cached=False)
+        return self._answer(task, completion, row, _digest(window), batch=completion.result.batch)
 
     async def _execute(
         self, task: PredictionTask, *, share_key: str | None
-    ) -> tuple[Completion[OutputRow | None], OutputRow]:
-        model = task.work.model
-        completion = await self._batcher.submit(
-            Request(
-                priority=task.priority,
-                deadline=task.deadline,
-                batch_key=model.sha256,
-                caller=task.caller,
-                payload=task.work,
-                share_key=share_key,
-            )
+    ) -> tuple[Completion[ComputedRow], OutputRow]:
+        work, model = task.work, task.work.model
+        request = Request(
+            priority=task.priority,
+            deadline=task.deadline,
+            batch_key=model.sha256,
+            caller=task.caller,
+            payload=work if share_key is None else dataclasses.replace(work, share_key=share_key),
+            share_key=share_key,
         )
-        if completion.result is None:
+        if share_key is None or work.trace is None:
+            completion = await self._batcher.submit(request)
+        else:
+            with self._shared_traces.waiting((model.sha256, share_key), work.trace):
+                completion = await self._batcher.submit(request)
+        row = completion.result.row
+        if row is None:
             self._on_invalid(model)
             raise InvalidOutputError(f"model {model.name} version {model.version} gave an invalid answer")
-        return completion, completion.result
+        return completion, row
 
     def _answer(
         self,
         task: PredictionTask,
-        completion: Completion[OutputRow | None],
+        completion: Completion[Any],
         row: OutputRow,
         digest: str,
         *,
-        cached: bool,
+        batch: BatchRun | None = None,
     ) -> Answer:
         unusual = task.work.model.is_out_of_distribution(task.work.window)
         now = self._clock()
         if now >= task.deadline:
             # The engine, or the cache, was in time and the event loop was not: an answer is in time or it is none.
-            error = ExpiredInQueueError if cached else ExpiredInExecutionError
+            error = ExpiredInQueueError if batch is None else ExpiredInExecutionError
             raise error(now - task.received_at)
         return Answer(
             task=task,
@@ -245,7 +261,8 @@ class Predictor:
             total_duration=now - task.received_at,
             deadline_slack=task.deadline - now,
             replica_id=self._replica_id,
-            cached=cached,
+            cached=batch is None,
+            batch=batch,
         )
 
 
@@ -258,7 +275,7 @@ def _execution(work: Work, digest: str) -> ResultKey:
     return ResultKey(digest, work.window.shape, work.model.sha256, info.name, info.precision)
 
 
-def _without_execution(task: PredictionTask, row: OutputRow) -> Completion[OutputRow | None]:
+def _without_execution(task: PredictionTask, row: OutputRow) -> Completion[OutputRow]:
     """Returns what stands for the execution of an answer that was known."""
     return Completion(
         result=row,

@@ -180,6 +180,10 @@ class ModelPool:
         """Returns the loaded versions."""
         return self._loaded
 
+    def default(self) -> ServedModel | None:
+        """Returns the version that answers requests which name no model, None while there is none; counts as no use."""
+        return self._loaded.get((self._default_name, self._serving.get(self._default_name, 0)))
+
     def state(self, key: Key) -> str:
         """Returns "serving", "loading", "failed" or "available"."""
         if key in self._loading:

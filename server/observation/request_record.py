@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import itertools
 
 from batching import PriorityClass
 from server.call import Call
@@ -40,12 +39,12 @@ class Stages:
     """Where the time of an executed request went, seconds, none negative: they add up to the whole.
 
     Attributes:
-        decode: From receipt to the parsed and validated message.
-        admit: To the scheduler's queue: model, route, cache, admission.
+        decode: From receipt to the parsed and validated message, its model found.
+        admit: To the scheduler's queue: symbol's window, route, cache, admission.
         queue: In the queue, until its batch was chosen.
         gather: To the engine's thread, and windows into one buffer.
         inference: In the engine.
-        scatter: Rows out of the answer, and back to the event loop.
+        scatter: Rows out of the answer, and back to the request's task on the event loop.
         encode: Into the reply's message.
     """
 
@@ -75,10 +74,11 @@ class RequestRecord:
         parsed_at: When its message was read and valid; None where it was refused before.
         deadline: Its deadline; None where it was refused before that was known.
         ended_at: When its reply was ready.
-        answer: What it was answered; None where it was not.
+        answer: What it was answered; None where it was not, and for a replay.
         batch: The engine call that computed it; None where none did, or the answer was known.
-        trace: The context of its own span: the call's for a unary one, a child of the stream's for an item; None where
-            nothing is traced.
+        is_replay: Whether it was answered by giving the answer again that its request_id had before.
+        trace: The context of its own span: the call's for a unary one, a child of that for an item of a batch, the root
+            of a trace of its own for an item of a stream; None where nothing is traced.
     """
 
     call: Call
@@ -95,12 +95,18 @@ class RequestRecord:
     deadline: float | None = None
     answer: Answer | None = None
     batch: BatchRun | None = None
+    is_replay: bool = False
     trace: TraceContext | None = None
 
     @property
     def method(self) -> str:
         """The RPC's short name, as in `Predict`."""
         return self.call.method.rpartition("/")[2]
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the answer was known: by its window, or by its request_id."""
+        return self.is_replay or (self.answer is not None and self.answer.cached)
 
     @property
     def duration(self) -> float:
@@ -112,21 +118,27 @@ class RequestRecord:
         """Where the time went; None for a request that no engine computed."""
         if self.answer is None or self.batch is None or self.parsed_at is None:
             return None
-        completion, batch = self.answer.completion, self.batch
-        # One that joined another's execution may come when the engine is at work already: its own times begin then.
-        marks = [
-            self.received_at,
+        answer, batch = self.answer, self.batch
+        mark, end, spans = self.received_at, self.ended_at, []
+        for moment in (
             self.parsed_at,
-            completion.enqueued_at,
-            completion.chosen_at,
+            answer.completion.enqueued_at,
+            answer.completion.chosen_at,
             batch.engine_started_at,
             batch.engine_ended_at,
-            completion.completed_at,
-            self.ended_at,
-        ]
-        for index in range(1, len(marks)):
-            marks[index] = max(marks[index], marks[index - 1])
-        return Stages(**dict(zip(_STAGES, (b - a for a, b in itertools.pairwise(marks)), strict=True)))
-
-
-_STAGES = tuple(field.name for field in dataclasses.fields(Stages))
+            answer.task.received_at + answer.total_duration,
+        ):
+            # One that joined another's execution may come when the engine is at work already: its own times begin then.
+            upto = mark if moment < mark else end if moment > end else moment
+            spans.append(upto - mark)
+            mark = upto
+        decode, admit, queue, gather, inference, scatter = spans
+        return Stages(
+            decode=decode,
+            admit=admit,
+            queue=queue,
+            gather=gather,
+            inference=inference,
+            scatter=scatter,
+            encode=end - mark,
+        )

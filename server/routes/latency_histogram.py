@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 # From 100 us to over two minutes, each bucket's bound a tenth above the one before.
 _LEAST = 1e-4
@@ -29,6 +30,17 @@ class LatencyHistogram:
         """Counts all that another one has counted."""
         self._counts = [mine + its for mine, its in zip(self._counts, other._counts, strict=True)]
         self.count += other.count
+
+    def buckets(self) -> dict[int, int]:
+        """Returns the counters that are not zero, by bucket: what `add_buckets` takes."""
+        return {bucket: count for bucket, count in enumerate(self._counts) if count}
+
+    def add_buckets(self, buckets: Mapping[int, int]) -> None:
+        """Counts what another one, perhaps of another process, had counted; buckets that there are not do not count."""
+        for bucket, count in buckets.items():
+            if 0 <= bucket < _BUCKETS:
+                self._counts[bucket] += count
+                self.count += count
 
     def quantile(self, share: float) -> float:
         """Returns a duration that `share` of those counted, in (0, 1], did not exceed; 0 if there are none.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from batching import (
@@ -61,10 +62,19 @@ class RoutedPredictor:
         predictor: Answers a task on one version.
         table: The routes, and the versions that they lead to.
         statistics: Looks at the scheduler, for what its batches cost.
+        gate: Entered for as long as a caller's task is at work; may refuse it.
     """
 
-    def __init__(self, predictor: AnswersTasks, table: RouteTable, *, statistics: Callable[[], Statistics]) -> None:
+    def __init__(
+        self,
+        predictor: AnswersTasks,
+        table: RouteTable,
+        *,
+        statistics: Callable[[], Statistics],
+        gate: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self._predictor = predictor
+        self._gate = gate
         self._table = table
         self._reserve = FallbackReserve(statistics, predictor.now)
         self._shadows = ShadowRunner(predictor)
@@ -102,8 +112,13 @@ class RoutedPredictor:
         """Answers one task before its deadline; whose model its work names does not matter.
 
         Raises:
+            Refusal: What the gate refused it for.
             batching.SchedulerError, InvalidOutputError: What ended it on stable; never what ended it on a candidate.
         """
+        with self._gate():
+            return await self._predict(task, assignment)
+
+    async def _predict(self, task: PredictionTask, assignment: Assignment) -> Answer:
         route = assignment.route
         if route is None:
             return await self._predictor.predict(_on(task, assignment.stable))
@@ -213,6 +228,8 @@ def _on(task: PredictionTask, model: ServedModel, *, deadline: float | None = No
 
 def _as_asked(answer: Answer, task: PredictionTask) -> Answer:
     """Returns an answer with the caller's own deadline instead of the one that the candidate was given."""
+    if task.work.late is not None:
+        return answer  # judged by what was the newest in its place, whose own deadline it has already
     gained = task.deadline - answer.task.deadline
     given = dataclasses.replace(answer.task, deadline=task.deadline)
     return dataclasses.replace(answer, task=given, deadline_slack=answer.deadline_slack + gained)

@@ -77,7 +77,8 @@ class ShadowRunner:
             return
         copy = dataclasses.replace(
             task,
-            work=dataclasses.replace(task.work, model=model),
+            # A copy is no request, and so no part of the request's trace.
+            work=dataclasses.replace(task.work, model=model, trace=None),
             priority=PriorityClass.SHADOW,
             deadline=self._predictor.now() + _PATIENCE,
             shareable=False,

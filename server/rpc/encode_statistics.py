@@ -8,6 +8,7 @@ from typing import cast
 from batching import PriorityClass, Statistics
 from server.models.served_model import ServedModel
 from server.rpc.encode import write_span, write_version
+from server.rpc.encode_health import write_health
 from server.rpc.encode_routes import write_route
 from server.statistics.replica_snapshot import CacheFigures, ReplicaSnapshot
 from tickserve.v1 import priority_pb2
@@ -70,6 +71,7 @@ def write_statistics(snapshot: ReplicaSnapshot, loaded: Collection[ServedModel])
         cache=_write_cache(snapshot.cache),
         routes=[write_route(route) for route in snapshot.routes],
         ticks=_write_ticks(snapshot),
+        health=write_health(snapshot.readiness, snapshot.deep_health),
     )
 
 

@@ -60,6 +60,7 @@ CODES: dict[Reason, grpc.StatusCode] = {
     Reason.DRAINING: _Code.UNAVAILABLE,
     Reason.MODEL_LOADING: _Code.UNAVAILABLE,
     Reason.STORE_UNAVAILABLE: _Code.UNAVAILABLE,
+    Reason.DECISION_LOG_UNAVAILABLE: _Code.UNAVAILABLE,
     Reason.INFERENCE_FAILED: _Code.INTERNAL,
 }
 
@@ -116,6 +117,12 @@ def explain(error: Exception, *, trace_id: str) -> Refusal:
         logger.error("request failed, trace_id=%s: %s", trace_id, type(error).__name__, exc_info=cause)
         refusal = inference_failed(trace_id)
     return refusal
+
+
+def reason_of(error: Exception) -> Reason:
+    """Returns why any exception ends a request, as its caller is told by `explain`; logs nothing."""
+    refusal = _expected(error)
+    return Reason.INFERENCE_FAILED if refusal is None else refusal.reason
 
 
 def _expected(error: Exception) -> Refusal | None:

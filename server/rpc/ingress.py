@@ -23,6 +23,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from server.call import Call, current_call
 from server.deadline import latest_common_deadline
 from server.health.health import Health, process_health
+from server.observation.sampler import Sampler, process_sampler
 from tickserve.v1 import model_service_pb2, prediction_service_pb2
 
 ROUTING_KEY = "x-tickserve-routing-key"
@@ -60,17 +61,25 @@ class IngressHandler(grpc.GenericRpcHandler):
     Args:
         unary: Function of each unary method, by short name.
         streamed: Function of each bidirectional method, by short name.
+        sampler: Places each call in a trace, or in none.
 
     Under Ray Serve the functions given here are replaced; on a server of our own they are served as they are.
     """
 
-    def __init__(self, *, unary: Mapping[str, Unary], streamed: Mapping[str, Streamed]) -> None:
+    def __init__(
+        self,
+        *,
+        unary: Mapping[str, Unary],
+        streamed: Mapping[str, Streamed],
+        sampler: Sampler = process_sampler,
+    ) -> None:
         # Ray Serve reads and replaces this attribute by its name.
         self._method_handlers: dict[str, Handler] = {
             **{METHODS[name]: grpc.unary_unary_rpc_method_handler(function) for name, function in unary.items()},
             **{METHODS[name]: grpc.stream_stream_rpc_method_handler(function) for name, function in streamed.items()},
         }
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
+        self._sampler = sampler
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """Returns the handler of a method, or None for another handler to try."""
@@ -81,7 +90,7 @@ class IngressHandler(grpc.GenericRpcHandler):
         known, wrapped = self._wrapped.get(method, (None, None))
         if wrapped is None or known is not handler:
             # Remembered with its origin: Ray Serve may replace a handler at any time.
-            wrapped = _within_call(method, handler)
+            wrapped = _within_call(method, handler, self._sampler)
             self._wrapped[method] = (handler, wrapped)
         return wrapped
 
@@ -137,11 +146,12 @@ def add_to_server(
     unary: Mapping[str, Unary],
     streamed: Mapping[str, Streamed],
     health: Health = process_health,
+    sampler: Sampler = process_sampler,
 ) -> None:
     """Adds the contract's methods and health to any grpc.aio server."""
     native = NativeHandler()
     health_pb2_grpc.add_HealthServicer_to_server(health, native)
-    server.add_generic_rpc_handlers((IngressHandler(unary=unary, streamed=streamed),))
+    server.add_generic_rpc_handlers((IngressHandler(unary=unary, streamed=streamed, sampler=sampler),))
     server.add_generic_rpc_handlers((native,))
 
 
@@ -154,39 +164,31 @@ def add_reflection(server: GrpcServer) -> None:
     server.add_generic_rpc_handlers((native,))
 
 
-def call_from(method: str, context: Context) -> Call:
+def call_from(method: str, context: Context, sampler: Sampler) -> Call:
     """Reads what the seam needs from a real servicer context."""
     now = time.monotonic()
     remaining = cast("float | None", context.time_remaining())  # None without a deadline; the stubs forget it
     metadata = {str(key): value for key, value in context.invocation_metadata() or ()}
     routing_key = _text(metadata.get(ROUTING_KEY))[:_MAX_ROUTING_KEY]
+    trace = sampler.place(_text(metadata.get("traceparent")))
     return Call(
         method=method,
         received_at=now,
         rpc_deadline=latest_common_deadline(received_at=now, remaining=remaining),
         caller=routing_key,
         routing_key=routing_key,
-        trace_id=trace_id_from(_text(metadata.get("traceparent"))),
+        trace_id="" if trace is None else trace.trace_id,
+        trace=trace,
     )
 
 
-def trace_id_from(traceparent: str) -> str:
-    """Returns the trace id of a W3C `traceparent` value, or an empty string if it is malformed."""
-    parts = traceparent.split("-")
-    if len(parts) < 4 or len(parts[1]) != 32:
-        return ""
-    trace_id = parts[1].lower()
-    is_hexadecimal = all(digit in "0123456789abcdef" for digit in trace_id)
-    return trace_id if is_hexadecimal and trace_id.strip("0") else ""
-
-
-def _within_call(method: str, handler: Handler) -> Handler:
+def _within_call(method: str, handler: Handler, sampler: Sampler) -> Handler:
     """Returns a handler that serves the same function with `current_call` set."""
     if handler.response_streaming:
         stream: Any = handler.stream_stream
 
         async def serve_stream(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-            current_call.set(call_from(method, context))
+            current_call.set(call_from(method, context, sampler))
             # Closed at once when the RPC ends early, not when the garbage collector comes by.
             async with contextlib.aclosing(stream(requests, context)) as responses:
                 async for response in responses:
@@ -198,7 +200,7 @@ def _within_call(method: str, handler: Handler) -> Handler:
 
     async def serve_unary(request: bytes, context: Context) -> bytes:
         # gRPC runs each RPC in a task, and so a context, of its own: there is nothing to reset.
-        current_call.set(call_from(method, context))
+        current_call.set(call_from(method, context, sampler))
         response: bytes = await unary(request, context)
         return response
 

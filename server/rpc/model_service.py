@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 from google.protobuf.message import Message
@@ -56,6 +56,7 @@ class ModelService:
         snapshot: Looks at this replica.
         board: Knows of the others; None where there are none.
         live: Limits.
+        check: Has the engine checked; returns when that is done, soon in any case. None where nothing can.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class ModelService:
         snapshot: Callable[[], ReplicaSnapshot],
         board: StatisticsBoard | None,
         live: LiveSettings,
+        check: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
+        self._check = check
         self._registry = registry
         self._pool = pool
         self._snapshot = snapshot
@@ -96,9 +99,15 @@ class ModelService:
     async def get_statistics(self, data: bytes, call: Call) -> Message:
         """Gives this replica's statistics, then the others' with their age."""
         del call
-        parse(GetStatisticsRequest, data, max_bytes=self._live.current.max_request_bytes)
+        request = parse(GetStatisticsRequest, data, max_bytes=self._live.current.max_request_bytes)
+        if request.deep_check and self._check is not None:
+            await self._check()
+        return GetStatisticsResponse(replicas=await self.statistics())
+
+    async def statistics(self) -> list[ReplicaStatistics]:
+        """Returns this replica's statistics, then the others' with their age."""
         own = self._statistics()
-        return GetStatisticsResponse(replicas=[own, *await self._others(own.replica_id)])
+        return [own, *await self._others(own.replica_id)]
 
     def serialized_snapshot(self) -> bytes:
         """Returns this replica's figures as the others will pass them on."""

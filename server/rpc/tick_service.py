@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
+import math
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
-from batching import ExpiredInQueueError, PredictedDeadlineMissError
+from batching import ExpiredInQueueError
 from server.call import Call
 from server.config.live_settings import LiveSettings
 from server.config.settings import Settings
-from server.inference.predictor import PredictionTask, Work
+from server.inference.predictor import Answer, PredictionTask, Work
+from server.observation.request_watch import RequestWatch, RequestWatcher
 from server.refusal import Reason, Refusal, draining
 from server.routes.routed_predictor import RoutedPredictor
 from server.routes.router import routing_key
 from server.rpc.decode import read_priority
 from server.rpc.decode_ticks import read_resume
 from server.rpc.encode import write_prediction
+from server.rpc.reading_turns import ReadingTurns
 from server.rpc.tick_stream import TickStream
 from server.ticks.pending_prediction import PendingPrediction
+from server.ticks.place_expiry import PlaceExpiry
 from server.ticks.session_terms import SessionTerms, check_symbol_list
 from server.ticks.tick_counters import TickCounters
 from server.ticks.tick_event import DuePrediction
@@ -49,11 +54,14 @@ class TickService:
         predictor: Finds models and answers due predictions.
         windows: Keeps the symbols' windows.
         live: Limits, and what deadlines follow from.
+        watcher: Follows every due prediction to its end.
         wall_clock: Seconds since the epoch; event times are measured against it.
 
     Attributes:
         counters: What the streams have done.
         wall_clock: Seconds since the epoch.
+        watcher: Follows every due prediction to its end.
+        turns: Whose message is read next.
     """
 
     def __init__(
@@ -62,6 +70,7 @@ class TickService:
         predictor: RoutedPredictor,
         windows: WindowStore,
         live: LiveSettings,
+        watcher: RequestWatcher,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._predictor = predictor
@@ -73,6 +82,8 @@ class TickService:
         self._all_gone.set()
         self.counters = TickCounters()
         self.wall_clock = wall_clock
+        self.watcher = watcher
+        self.turns = ReadingTurns()
 
     @property
     def open_stream_count(self) -> int:
@@ -191,40 +202,74 @@ class TickService:
             priority=priority,
         )
 
-    async def answer(self, pending: PendingPrediction, session: TickSession, call: Call) -> TickPrediction:
+    async def answer(
+        self, pending: PendingPrediction, session: TickSession, call: Call, watch: RequestWatch
+    ) -> TickPrediction:
         """Answers one due prediction, or the one that has taken its place by the time a batch is formed.
 
         Raises:
             Exception: Whatever ended it; the stream tells the client.
         """
         terms = session.terms
-        while True:
-            deadline = pending.deadline
-            task = PredictionTask(
-                work=Work(window=pending.window, model=terms.model, late=pending if terms.conflate else None),
-                origin=pending.origin,
-                priority=terms.priority,
-                deadline=deadline,
-                received_at=pending.received_at,
-                caller=call.caller,
-                trace_id=call.trace_id,
-                shareable=True,
-            )
-            try:
-                answer = await self._predictor.predict(task, terms.assignment)
-            except (ExpiredInQueueError, PredictedDeadlineMissError):
-                if pending.is_bound or pending.deadline <= deadline:
-                    raise
-                continue  # its place was the older one's, whose time is up; the newer one still has some
-            due = pending.due
-            return TickPrediction(
-                symbol=due.symbol,
-                sequence=due.sequence,
-                first_sequence=pending.first_sequence,
-                conflated_count=pending.conflated_count,
-                partial=due.partial,
-                prediction=write_prediction(answer, _DEFAULT_OPTIONS),
-            )
+        task = PredictionTask(
+            work=Work(
+                window=pending.window,
+                model=terms.model,
+                late=pending if terms.conflate else None,
+                trace=watch.sampled_trace,
+            ),
+            origin=pending.origin,
+            priority=terms.priority,
+            deadline=pending.deadline,
+            received_at=pending.received_at,
+            caller=call.caller,
+            trace_id=watch.trace_id,
+            shareable=True,
+        )
+        if terms.conflate:
+            answer = await self._answer_newest(task, pending, terms, call)
+        else:
+            answer = await self._predictor.predict(task, terms.assignment)
+        watch.answered(answer)
+        due = pending.due
+        return TickPrediction(
+            symbol=due.symbol,
+            sequence=due.sequence,
+            first_sequence=pending.first_sequence,
+            conflated_count=pending.conflated_count,
+            partial=due.partial,
+            prediction=write_prediction(answer, _DEFAULT_OPTIONS),
+        )
+
+    async def _answer_newest(
+        self, task: PredictionTask, pending: PendingPrediction, terms: SessionTerms, call: Call
+    ) -> Answer:
+        """Keeps a place until a batch takes what is the newest in it then, or the newest is of no use any more.
+
+        The scheduler is told only for how long the place may be kept: by the oldest one's time it would refuse or end
+        the place, and with it newer ones that have time left; and those that came after, time and again.
+
+        Raises:
+            Exception: Whatever ended the newest.
+        """
+        kept_until = self._live.deadlines.deadline(
+            received_at=pending.waiting_since,
+            rpc_deadline=call.rpc_deadline,
+            timeout=math.inf,
+            priority=terms.priority,
+        )
+        try:
+            async with asyncio.timeout(None) as limit:
+                margin = self.settings.scheduler.max_batch_duration
+                expiry = PlaceExpiry(pending, limit, now=self.now, margin=margin)
+                try:
+                    return await self._predictor.predict(
+                        dataclasses.replace(task, deadline=kept_until), terms.assignment
+                    )
+                finally:
+                    expiry.disarm()
+        except TimeoutError:
+            raise ExpiredInQueueError(self.now() - pending.received_at) from None
 
     async def _limit_age(self, stream: TickStream) -> None:
         """Moves a stream elsewhere at its greatest age: an old proxy process lives as long as its oldest stream."""

@@ -20,6 +20,7 @@ from server.rpc.encode_ticks import write_drain, write_durable, write_gap, write
 from server.rpc.errors import explain, to_status
 from server.rpc.response_stream import ResponseStream
 from server.rpc.tick_notices import TickNotices
+from server.ticks.due_watches import DueWatches
 from server.ticks.pending_prediction import PendingPrediction
 from server.ticks.tick_event import DuePrediction, Event, Gap, Progress
 from server.ticks.tick_session import TickSession, taken_over
@@ -53,6 +54,7 @@ class TickStream:
         self._pending: dict[str, PendingPrediction] = {}
         self._unplaced: deque[PendingPrediction] = deque()
         self._is_placing = False
+        self._watches = DueWatches(service.watcher, call)
         # Bytes of the message that is read, until what answers it has a place.
         self._unpaid_bytes = 0
         self._is_drained = False
@@ -72,9 +74,11 @@ class TickStream:
         return time.monotonic() - self._opened_at
 
     def close(self) -> None:
-        """Lets go of the symbols."""
-        if self._session is not None:
-            self._session.close()
+        """Lets go of the symbols, and of what nobody waits for any more."""
+        self._watches.close()
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
     def drain(self, grace: float) -> None:
         """Asks the client to go elsewhere within `grace` seconds; after them the stream ends. Idempotent."""
@@ -109,14 +113,14 @@ class TickStream:
             await asyncio.gather(heartbeats, self._reading, return_exceptions=True)
 
     async def _read_all(self, requests: AsyncIterator[bytes]) -> None:
-        time_slice = TimeSlice()
+        service = self._service
         async for data in requests:
-            await self._take(data)
-            # Where neither the messages nor a place have to be waited for, other streams still have their turn.
-            await time_slice.give_way()
+            received_at = service.now()
+            await service.turns.turn()
+            await self._take(data, received_at)
 
-    async def _take(self, data: bytes) -> None:
-        symbol, sequence, received_at = "", 0, self._service.now()
+    async def _take(self, data: bytes, received_at: float) -> None:
+        symbol, sequence = "", 0
         self._unpaid_bytes = len(data)
         try:
             message = parse(StreamTicksRequest, data, max_bytes=self._service.settings.max_request_bytes)
@@ -135,6 +139,8 @@ class TickStream:
         try:
             await self._apply(message, kind, received_at)
         except Refusal as refusal:
+            if kind == "tick":
+                self._service.counters.refused += 1
             raise refusal.within(kind) from None
 
     async def _apply(self, message: StreamTicksRequest, kind: str, received_at: float) -> None:
@@ -194,17 +200,20 @@ class TickStream:
         deadline = self._service.deadline(due, session, self._call, received_at=received_at)
         if not session.terms.conflate:
             pending = PendingPrediction(due, received_at=received_at, deadline=deadline)
+            self._watches.follow(pending, session.terms)
             await self._reserve()
             self._place(pending, session)
             return
         earlier = self._pending.get(due.symbol)
         if earlier is not None and not earlier.is_bound:
             earlier.replace(due, received_at=received_at, deadline=deadline)
+            self._watches.follow(earlier, session.terms)
             self._service.counters.conflated += 1
             return
         # The reader does not wait for the place: it would read no newer ticks, which are to replace this one. One
         # pending prediction for each symbol is bound enough.
         pending = self._pending[due.symbol] = PendingPrediction(due, received_at=received_at, deadline=deadline)
+        self._watches.follow(pending, session.terms)
         self._unplaced.append(pending)
         if not self._is_placing:
             self._is_placing = True
@@ -237,8 +246,9 @@ class TickStream:
         symbol = pending.due.symbol
         try:
             try:
-                prediction = await self._service.answer(pending, session, self._call)
-                response = StreamTicksResponse(prediction=prediction)
+                with self._watches.ending(pending) as watch:
+                    prediction = await self._service.answer(pending, session, self._call, watch)
+                    response = StreamTicksResponse(prediction=prediction)
             except Exception as error:
                 response = self._failure(symbol, pending.due.sequence, error)
             if self._pending.get(symbol) is pending:

@@ -9,7 +9,8 @@ import ray
 
 from server.statistics.statistics_board import Board
 
-_NAME = "tickserve_statistics"
+# The number follows the board's methods: a detached actor outlives the release that made it.
+_NAME = "tickserve_statistics.2"
 _NAMESPACE = "tickserve"
 _TIMEOUT = 1.0
 
@@ -20,14 +21,15 @@ class RayStatisticsBoard:
     def __init__(self) -> None:
         self._actor: Any = None
 
-    async def publish(self, replica_id: str, figures: bytes) -> None:
-        """Puts up a replica's figures.
+    async def publish(self, replica_id: str, figures: bytes, details: bytes = b"") -> bool:
+        """Puts up a replica's figures and details; returns whether details are wanted.
 
         Raises:
             ray.exceptions.RayError: The actor is gone; the next call makes another.
             TimeoutError: It does not answer.
         """
-        await self._call("publish", replica_id, figures)
+        watched: bool = await self._call("publish", replica_id, figures, details)
+        return watched
 
     async def others(self, replica_id: str) -> list[tuple[float, bytes]]:
         """Returns the others' figures.
@@ -36,6 +38,15 @@ class RayStatisticsBoard:
             ray.exceptions.RayError, TimeoutError: As `publish`.
         """
         found: list[tuple[float, bytes]] = await self._call("others", replica_id)
+        return found
+
+    async def details(self, replica_id: str) -> dict[str, bytes]:
+        """Returns the others' details, and lets them be wanted for a while.
+
+        Raises:
+            ray.exceptions.RayError, TimeoutError: As `publish`.
+        """
+        found: dict[str, bytes] = await self._call("details", replica_id)
         return found
 
     async def _call(self, method: str, *arguments: object) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from batching import Statistics
+from server.health.deep_health import DeepHealth
+from server.health.readiness import Readiness
 from server.results.known_results import SharedResultsStatistics
 from server.results.request_ledger import LedgerStatistics
 from server.results.result_cache import ResultCacheStatistics
@@ -42,6 +44,9 @@ class ReplicaSnapshot:
         routes: The routes in force, by model name.
         ticks: What the tick streams have done.
         store_failures: Writes to the window store that failed and were repeated.
+        readiness: Whether it takes requests, and what keeps it from it.
+        deep_health: What the last check of its engine found.
+        loop_lag: Most seconds by which the event loop was late in the last ten.
     """
 
     replica_id: str
@@ -54,3 +59,6 @@ class ReplicaSnapshot:
     routes: tuple[RouteSnapshot, ...] = ()
     ticks: TickCounters = dataclasses.field(default_factory=TickCounters)
     store_failures: int = 0
+    readiness: Readiness = dataclasses.field(default_factory=Readiness)
+    deep_health: DeepHealth = dataclasses.field(default_factory=DeepHealth)
+    loop_lag: float = 0.0

@@ -24,15 +24,17 @@ class PendingPrediction:
         received_at: Of the newest one.
         deadline: Of the newest one.
         first_sequence: Of the oldest prediction that the answer stands for.
+        waiting_since: Receipt of the tick that made the oldest due, monotonic seconds: what the place's turn is by.
         conflated_count: How many older ones the newest has replaced.
         is_bound: Whether a batch has taken it: it cannot be replaced any more.
     """
 
-    __slots__ = ("conflated_count", "deadline", "due", "first_sequence", "is_bound", "received_at")
+    __slots__ = ("conflated_count", "deadline", "due", "first_sequence", "is_bound", "received_at", "waiting_since")
 
     def __init__(self, due: DuePrediction, *, received_at: float, deadline: float) -> None:
         self.due = due
         self.received_at = received_at
+        self.waiting_since = received_at
         self.deadline = deadline
         self.first_sequence = due.sequence
         self.conflated_count = 0

@@ -15,6 +15,7 @@ class TickCounters:
     Attributes:
         applied: Ticks applied to a window.
         duplicates: Ticks that had been applied before.
+        refused: Ticks that were refused, and changed nothing.
         missing: Sequence numbers that were never received.
         conflated: Predictions that a newer one replaced while they waited.
         resumed: Symbols that a returning client resumed.
@@ -25,6 +26,7 @@ class TickCounters:
 
     applied: int = 0
     duplicates: int = 0
+    refused: int = 0
     missing: int = 0
     conflated: int = 0
     resumed: int = 0

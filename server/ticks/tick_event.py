@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from model.bar import Bar
 from server.inference.predictor import InputOrigin
+from server.ticks.late_window import LateWindow
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -94,7 +95,7 @@ class DuePrediction:
     Attributes:
         symbol: Name.
         sequence: Of the tick.
-        window: `[feature_count, time_steps]`, oldest step first.
+        source: The window, or what copies it when it is asked for.
         origin: Where the window came from.
         valid_duration: Seconds from receipt for which the answer is of use; None: the class's default.
         partial: The newest bar has not closed yet.
@@ -102,10 +103,15 @@ class DuePrediction:
 
     symbol: str
     sequence: int
-    window: FloatArray
+    source: FloatArray | LateWindow
     origin: InputOrigin
     valid_duration: float | None
     partial: bool = False
+
+    @property
+    def window(self) -> FloatArray:
+        """`[feature_count, time_steps]`, oldest step first."""
+        return self.source.values() if isinstance(self.source, LateWindow) else self.source
 
 
 Event = Progress | Gap | DuePrediction

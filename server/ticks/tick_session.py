@@ -10,7 +10,9 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from model.bar import Bar
+from server.inference.predictor import InputOrigin
 from server.refusal import Reason, Refusal
+from server.ticks.late_window import LateWindows
 from server.ticks.session_terms import SessionTerms
 from server.ticks.tick_counters import TickCounters
 from server.ticks.tick_event import (
@@ -62,6 +64,8 @@ class TickSession:
         self._steps = terms.model.config.network.time_steps
         self._windows: dict[str, SymbolWindow] = {}
         self._lost: set[str] = set()
+        self._late = LateWindows()
+        self._copies_late = terms.conflate and terms.predict_every == 1
 
     async def open(self) -> None:
         """Takes the symbols over from whoever holds them, all or none.
@@ -93,6 +97,7 @@ class TickSession:
         """Hears from the store; see `WindowListener`."""
         if self._windows.get(window.symbol) is window and window.symbol not in self._lost:
             self._lost.add(window.symbol)
+            self._late.settle(window.symbol)  # from now on another stream writes to it
             self._on_lost(window.symbol)
 
     def missed(self) -> Iterator[Event]:
@@ -147,6 +152,7 @@ class TickSession:
                 field="last_sequence",
                 metadata={"have": str(last_sequence), "applied": str(window.last_sequence)},
             )
+        self._late.settle(symbol)
         time_slice = TimeSlice()
         for _ in window.history_steps(bars, sequence=last_sequence or None):
             await time_slice.give_way()
@@ -166,16 +172,22 @@ class TickSession:
         if tick.sequence <= last:
             self._counters.duplicates += 1
             return [dataclasses.replace(_progress(window), sequence=tick.sequence, duplicate=True)]
+        has_gap = tick.sequence > last + 1
+        is_next = isinstance(tick.event, Bar | Trade | FeatureRow) and not has_gap
+        if not is_next:
+            # Rows may go or change; and a gap is told first, which leaves the older prediction in its place meanwhile.
+            self._late.settle(tick.symbol)
         rows = _apply_event(window, tick)
         self._store.changed(window)
         self._counters.applied += 1
         events: list[Event] = []
-        if tick.sequence > last + 1:
+        if has_gap:
             self._counters.missing += tick.sequence - last - 1
             events.append(
                 Gap(symbol=tick.symbol, sequence=tick.sequence, first_missing=last + 1, last_missing=tick.sequence - 1)
             )
-        due = [self._due(window, row, tick.valid_duration) for row in rows]
+        late = self._copies_late and is_next and len(rows) == 1
+        due = [self._due(window, row, tick.valid_duration, late=late) for row in rows]
         answers: list[Event] = [event for event in due if event is not None]
         if not answers and self.terms.predict_partial and isinstance(tick.event, Trade):
             answers.extend(self._partial(window, tick.valid_duration))
@@ -196,24 +208,31 @@ class TickSession:
         for symbol, window in list(self._windows.items()):
             if symbol in self._lost:
                 continue
+            self._late.settle(symbol)
             closed.extend((window, row) for row in window.close_until(event_time))
             self._store.changed(window)
             await time_slice.give_way()
         due = (self._due(window, row, None) for window, row in closed if window.symbol not in self._lost)
         return (event for event in due if event is not None)
 
-    def _due(self, window: SymbolWindow, row: ClosedRow, valid_duration: float | None) -> DuePrediction | None:
+    def _due(
+        self, window: SymbolWindow, row: ClosedRow, valid_duration: float | None, *, late: bool = False
+    ) -> DuePrediction | None:
         """Returns the prediction that a row makes due; None if its window is not full, or it is not its turn."""
-        if row.row_number < self._steps or row.row_number % self.terms.predict_every:
+        number = row.row_number
+        if number < self._steps or number % self.terms.predict_every or not window.has_window_at(number):
             return None
-        values = window.window_at(row.row_number)
-        if values is None:
-            return None
-        origin = dataclasses.replace(
-            origin_of(window, self.terms.model.config), last_sequence=row.sequence, as_of_time=row.as_of_time
+        source = self._late.make(window, number)
+        if not late:
+            self._late.settle(window.symbol)
+        origin = InputOrigin(
+            feature_schema=self.terms.model.config.feature_schema,
+            symbol=window.symbol,
+            last_sequence=row.sequence,
+            as_of_time=row.as_of_time,
         )
         return DuePrediction(
-            symbol=window.symbol, sequence=row.sequence, window=values, origin=origin, valid_duration=valid_duration
+            symbol=window.symbol, sequence=row.sequence, source=source, origin=origin, valid_duration=valid_duration
         )
 
     def _partial(self, window: SymbolWindow, valid_duration: float | None) -> Iterator[DuePrediction]:
@@ -223,7 +242,7 @@ class TickSession:
             yield DuePrediction(
                 symbol=window.symbol,
                 sequence=window.last_sequence,
-                window=values,
+                source=values,
                 origin=origin,
                 valid_duration=valid_duration,
                 partial=True,

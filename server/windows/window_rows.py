@@ -72,12 +72,16 @@ class WindowRows:
             row_number=self.count - age,
         )
 
+    def has_window(self, number: int) -> bool:
+        """Tells whether the window whose newest row has that number is kept, and full."""
+        age = self.count - number
+        return age >= 0 and age + self._steps <= self.ring.row_count
+
     def window(self, number: int) -> FloatArray | None:
         """Returns a copy of the window whose newest row has that number; None if it is not kept, or never was full."""
-        age = self.count - number
-        if age < 0 or age + self._steps > self.ring.row_count:
+        if not self.has_window(number):
             return None
-        return self.ring.rows(age, self._steps).copy()
+        return self.ring.rows(self.count - number, self._steps).copy()
 
     def ahead(self, rows: Sequence[FloatArray]) -> FloatArray | None:
         """Returns the window as if `rows`, oldest first, had been added; None if there are none, or too few in all."""

@@ -146,6 +146,10 @@ class WindowState:
             raise incomplete(self.have, self.need)
         return window
 
+    def has_window_at(self, row_number: int) -> bool:
+        """Tells whether `window_at` has a window for that number."""
+        return self._rows.has_window(row_number)
+
     def window_at(self, row_number: int) -> FloatArray | None:
         """Returns a copy of the window whose newest row has that number; None if it is not kept, or never was full."""
         return self._rows.window(row_number)

@@ -33,6 +33,7 @@ class Service:
     target: str
     http: str
     fallback: str
+    metrics: str
     registry: Path
     process: subprocess.Popen[str]
     output: list[str]
@@ -70,6 +71,7 @@ def environment(registry: Path, **extra: str) -> dict[str, str]:
         for name in (
             "TICKSERVE_GRPC_PORT",
             "TICKSERVE_HTTP_PORT",
+            "TICKSERVE_METRICS__PORT",
             "RAY_SERVE_HAPROXY_METRICS_PORT",
             "RAY_SERVE_HAPROXY_STATS_PORT",
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",
@@ -115,6 +117,7 @@ def serving(env: Mapping[str, str], registry: Path) -> Iterator[Service]:
             target=f"127.0.0.1:{env['TICKSERVE_GRPC_PORT']}",
             http=f"http://127.0.0.1:{env['TICKSERVE_HTTP_PORT']}",
             fallback=f"127.0.0.1:{env['RAY_SERVE_FALLBACK_PROXY_GRPC_PORT']}",
+            metrics=f"127.0.0.1:{env['TICKSERVE_METRICS__PORT']}",
             registry=registry,
             process=process,
             output=output,

@@ -37,6 +37,14 @@ def test_commands_show_the_service(service: Service, arguments: tuple[str, ...],
     assert word in shown.stdout
 
 
+def test_deep_health_shows_the_engine(service: Service) -> None:
+    """The replica that answers has just computed a window; how fast is not for a test on a shared machine to say."""
+    shown = tickserve(service, "health", "--deep", "--json")
+    [replica] = json.loads(shown.stdout)["replicas"]
+    assert replica["health"]["ready"]
+    assert (replica["health"]["deep_check"]["state"], shown.returncode) in (("HEALTHY", 0), ("DEGRADED", 4))
+
+
 def test_stream_replays_a_file(service: Service) -> None:
     """`tickserve stream` replays real bars and gets one prediction for each after the warm-up."""
     shown = tickserve(

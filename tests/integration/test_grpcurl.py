@@ -3,8 +3,12 @@
 import json
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.integration.conftest import Service
 
@@ -75,7 +79,22 @@ def test_refusal_names_field_and_remedy(service: Service) -> None:
 
 
 def test_http_health(service: Service) -> None:
-    """HTTP /healthz answers 200 while the service predicts."""
-    with urllib.request.urlopen(f"{service.http}/healthz", timeout=10) as response:
-        assert response.status == 200
-        assert json.load(response) == {"status": "SERVING"}
+    """HTTP answers 200 while the service predicts, on each page what it is for; errors are problems."""
+
+    def get(path: str) -> Any:
+        with urllib.request.urlopen(f"{service.http}{path}", timeout=30) as response:
+            assert response.status == 200
+            return json.load(response)
+
+    assert get("/healthz") == {"status": "SERVING"}
+    assert get("/readyz") == {"ready": True, "reasons": []}
+    assert get("/livez") == {"live": True}
+    deep = get("/health")
+    # How fast the engine is on a machine that others share is not for a test to say.
+    assert deep["status"] in ("healthy", "degraded")
+    assert deep["latency_ms"] > 0
+    assert (deep["ready"], deep["is_healthy"]) == (True, deep["status"] == "healthy")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        get("/no-such-page")
+    assert (refused.value.code, refused.value.headers["content-type"]) == (404, "application/problem+json")
+    refused.value.close()

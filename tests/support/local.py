@@ -1,7 +1,7 @@
 """A replica without sockets and without a real engine, driven from plain functions: for tests of many small calls."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from google.protobuf.message import Message
@@ -10,6 +10,7 @@ from google.rpc import status_pb2
 from server.call import Call, current_call
 from server.config.settings import Settings
 from server.health.health import Health
+from server.observation.observer import Observer
 from server.replica import Replica
 from server.rpc.ingress import METHODS
 from tests.support.fakes import FakeContext, FakeEngine, use_engine
@@ -25,11 +26,11 @@ class LocalService:
         errors: What the loop's exception handler was told; empty unless something is wrong.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, observers: Sequence[Observer] = ()) -> None:
         self.runner = asyncio.Runner()
         self.errors: list[object] = []
         self.runner.get_loop().set_exception_handler(lambda _, context: self.errors.append(context))
-        self.replica = Replica(settings, replica_id="local", health=Health(), on_hang=lambda: None)
+        self.replica = Replica(settings, replica_id="local", health=Health(), on_hang=lambda: None, observers=observers)
         self._own_tasks = 0
 
     def unary(self, method: str, request: bytes) -> Message | Refused:
@@ -68,10 +69,10 @@ class LocalService:
 
 
 @contextmanager
-def local_service(settings: Settings) -> Iterator[LocalService]:
+def local_service(settings: Settings, *, observers: Sequence[Observer] = ()) -> Iterator[LocalService]:
     """Starts a replica with a `FakeEngine`, and stops it."""
     with use_engine(FakeEngine):
-        service = LocalService(settings)
+        service = LocalService(settings, observers=observers)
     service.start()
     try:
         yield service

@@ -5,7 +5,7 @@ async with serving(make_registry(tmp_path)) as service:
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ import grpc
 from scripts.layering import ROOT
 from server.config.settings import Settings
 from server.health.health import Health
+from server.observation.observer import Observer
+from server.observation.sampler import Sampler
 from server.replica import Replica
 from server.rpc import ingress
 from server.rpc.dispatch import Dispatcher
@@ -51,6 +53,8 @@ def settings_for(registry: Path, **overrides: Any) -> Settings:
         "engine_threads": 1,
         "scheduler": {"max_batch_size": 8},
         "models": {"compiled_cache": COMPILED_CACHE},
+        # A test that counts what its engine computed means requests.
+        "health": {"deep_interval": 0},
         # Busy machines are slow: no test wants to fail by a default timeout.
         "default_timeouts": {"real_time": 30, "standard": 30, "background": 30},
     }
@@ -58,14 +62,28 @@ def settings_for(registry: Path, **overrides: Any) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def serving(settings: Settings, *, board: StatisticsBoard | None = None) -> AsyncIterator[Service]:
+async def serving(
+    settings: Settings,
+    *,
+    board: StatisticsBoard | None = None,
+    observers: Sequence[Observer] = (),
+    sampler: Sampler | None = None,
+) -> AsyncIterator[Service]:
     """Serves on a free loopback port while the context is entered; the registry must have a `cnn_lstm`."""
-    health = Health()
-    replica = Replica(settings, replica_id=REPLICA_ID, health=health, on_hang=lambda: None, board=board)
+    health, sampler = Health(), sampler or Sampler()
+    replica = Replica(
+        settings,
+        replica_id=REPLICA_ID,
+        health=health,
+        on_hang=lambda: None,
+        board=board,
+        observers=observers,
+        sampler=sampler,
+    )
     limit = settings.transport_max_message_bytes
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", limit), ("grpc.so_reuseport", 0)])
     unary, streamed = bytes_handlers(replica.dispatcher)
-    ingress.add_to_server(server, unary=unary, streamed=streamed, health=health)
+    ingress.add_to_server(server, unary=unary, streamed=streamed, health=health, sampler=sampler)
     ingress.add_reflection(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

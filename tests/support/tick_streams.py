@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from batching import Batcher, ExpiredInQueueError, SchedulerConfig
-from model.outputs import OutputRow
 from server.call import Call
 from server.config.live_settings import LiveSettings
 from server.config.scheduler_settings import ClassTimeouts
 from server.config.settings import Settings
 from server.inference.batch_runner import BatchRunner
+from server.inference.computed_row import ComputedRow
 from server.inference.predictor import Answer, PredictionTask, Predictor, Work
 from server.refusal import Refusal
 from server.routes.shadow_runner import AnswersTasks
@@ -23,6 +23,7 @@ from server.windows.memory_window_store import MemoryWindowStore
 from server.windows.window_store import WindowStore
 from tests.support import messages as m
 from tests.support.fakes import FakeEngine, served_model, settle
+from tests.support.observed import watcher
 from tests.support.raw_client import read_status
 from tests.support.routed import FakePool, routed
 from tests.support.windows import eventually
@@ -47,7 +48,13 @@ def tick_service(
     """Returns a service with four messages in flight, a minute for an answer, and other settings as told."""
     live = LiveSettings(_SETTINGS.model_copy(update=settings))
     pool = FakePool(served_model(engine))
-    return TickService(predictor=routed(predictor, pool), windows=store, live=live, wall_clock=lambda: NOW)
+    return TickService(
+        predictor=routed(predictor, pool),
+        windows=store,
+        live=live,
+        watcher=watcher(now=predictor.now),
+        wall_clock=lambda: NOW,
+    )
 
 
 class FakePredictor:
@@ -97,7 +104,7 @@ class HeldEngine:
         self.gate = threading.Event()
         self.engine.wait = lambda: self.gate.wait(60)
         config = SchedulerConfig(max_batch_size=4)
-        self.batcher: Batcher[Work, OutputRow | None] = Batcher(BatchRunner(), config=config, bind=Work.bound)
+        self.batcher: Batcher[Work, ComputedRow] = Batcher(BatchRunner(), config=config, bind=Work.bound)
         self.predictor = Predictor(self.batcher, replica_id="r")
 
     async def until_held(self, count: int = 1) -> None:

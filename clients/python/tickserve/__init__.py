@@ -58,6 +58,7 @@ from tickserve.market import Bar, BarCorrection, FeatureRow, MarketEvent, Trade,
 from tickserve.prediction import Ensemble, Execution, InputEvidence, ModelVersion, Prediction, Regression
 from tickserve.priority import Priority
 from tickserve.reconnect import ConnectionChange, Disconnected, Reconnected, ResumePolicy
+from tickserve.replica_health import DeepCheck, DeepState, ReadinessBlocker, ReplicaHealth
 from tickserve.request import BatchItem, CallOptions, StreamItem
 from tickserve.result import Result
 from tickserve.retry import HedgePolicy, RetryPolicy, RetryStatistics
@@ -70,6 +71,7 @@ from tickserve.routes import (
     RollbackVerdict,
     RouteStatistics,
 )
+from tickserve.tick_statistics import TickStatistics
 from tickserve.tick_stream import TickStream
 from tickserve.window import Window
 
@@ -92,6 +94,8 @@ __all__ = (
     "Client",
     "ConnectionChange",
     "DeadlineError",
+    "DeepCheck",
+    "DeepState",
     "Disconnected",
     "Drain",
     "Durable",
@@ -117,8 +121,10 @@ __all__ = (
     "Prediction",
     "Priority",
     "Progress",
+    "ReadinessBlocker",
     "Reconnected",
     "Regression",
+    "ReplicaHealth",
     "ReplicaStatistics",
     "RequestIdReusedError",
     "Result",
@@ -135,6 +141,7 @@ __all__ = (
     "TickEvent",
     "TickFailure",
     "TickPrediction",
+    "TickStatistics",
     "TickStream",
     "TickserveError",
     "Trade",

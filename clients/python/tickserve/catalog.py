@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from tickserve.caches import CacheStatistics
 from tickserve.prediction import ModelVersion
 from tickserve.priority import Priority
+from tickserve.replica_health import ReplicaHealth
 from tickserve.routes import RouteStatistics
+from tickserve.tick_statistics import TickStatistics
 from tickserve.v1 import model_service_pb2
 from tickserve.wire import from_duration
 
@@ -198,6 +200,10 @@ class ReplicaStatistics:
     """What is remembered of its answers."""
     routes: tuple[RouteStatistics, ...]
     """The routes in force, by model name."""
+    ticks: TickStatistics
+    """What its tick streams have done."""
+    health: ReplicaHealth | None
+    """Whether it takes requests, and how its engine fares; None where the service is too old to say."""
 
     @classmethod
     def from_proto(cls, message: model_service_pb2.ReplicaStatistics) -> ReplicaStatistics:
@@ -219,4 +225,6 @@ class ReplicaStatistics:
             profile=message.profile,
             cache=CacheStatistics.from_proto(message.cache),
             routes=tuple(map(RouteStatistics.from_proto, message.routes)),
+            ticks=TickStatistics.from_proto(message.ticks),
+            health=ReplicaHealth.from_proto(message.health) if message.HasField("health") else None,
         )

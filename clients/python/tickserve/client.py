@@ -242,15 +242,20 @@ class Client:
             response = stub.GetModel(request, **self._plain(timeout))
         return Model.from_proto(response.model)
 
-    def statistics(self, *, timeout: float | None = None) -> list[ReplicaStatistics]:
+    def statistics(self, *, deep_check: bool = False, timeout: float | None = None) -> list[ReplicaStatistics]:
         """Gives the counters and queues: the answering replica's first, then the others', as they last told.
+
+        Args:
+            deep_check: Whether the answering replica checks its engine first, which may take a few seconds.
+            timeout: Seconds allowed; None: the client's `default_timeout`.
 
         Raises:
             TickserveError: The call was refused or failed.
         """
         stub = model_service_pb2_grpc.ModelServiceStub(self._open_channel())
         with typed_errors():
-            response = stub.GetStatistics(model_service_pb2.GetStatisticsRequest(), **self._plain(timeout))
+            request = model_service_pb2.GetStatisticsRequest(deep_check=deep_check)
+            response = stub.GetStatistics(request, **self._plain(timeout))
         return [ReplicaStatistics.from_proto(replica) for replica in response.replicas]
 
     def health(self, service: str = "", *, timeout: float | None = None) -> str:

@@ -1,7 +1,8 @@
 """What the scheduler decided before there were shadows, it decides still, to the last request.
 
-The digests are of the code before the class was added, over traffic in which every part of the policy acts. A change of
-the policy that is meant changes them: see then that the tests of the laws hold, and write down the new ones.
+The digests are of the code without the class, over traffic in which every part of the policy acts. A change of the
+policy that is meant changes them: see then that the tests of the laws hold, and write down the new ones. (So it was when
+batches began to shrink no further on a machine more than twice as slow as at warm-up.)
 """
 
 import hashlib
@@ -27,10 +28,10 @@ CONFIGS = {
     "fixed": SchedulerConfig(adaptive=False, admission=False, max_batch_size=16, max_total_queue_size=60),
 }
 DIGESTS = {
-    ("defaults", 1): "2f5f082d21b7848a",
-    ("tight", 1): "40b32446a77d98cc",
+    ("defaults", 1): "3955b1429998482b",
+    ("tight", 1): "caab6abaa108e36f",
     ("tight", 2): "56807c1ad13d451b",
-    ("held back", 1): "266f9c4a586320e7",
+    ("held back", 1): "277a914435ba1dc0",
     ("fixed", 1): "3cc5fa0d691bea26",
 }
 

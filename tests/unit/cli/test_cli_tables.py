@@ -82,6 +82,19 @@ def test_stats_show_what_the_cache_saved(run: Run, service: FakeService) -> None
     assert run("stats", "--json").json[0]["cache"]["shared"] is None
 
 
+def test_stats_show_what_tick_streams_did(run: Run, service: FakeService) -> None:
+    """What was conflated, missed and resumed; nothing where no stream ever was."""
+    told = " ".join(run("stats").out.split())
+    for words in ("applied 71,000", "conflated 7,400", "never received 73", "symbols resumed 75", "sent again 72"):
+        assert words in told
+    assert "behind their own time 250.00 ms" in told
+    ticks = run("stats", "--json").json[0]["ticks"]
+    assert (ticks["applied_count"], ticks["conflated_count"], ticks["event_time_skew"]) == (71_000, 7_400, 0.25)
+    service.replicas[0].ClearField("ticks")
+    service.replicas[0].open_stream_count = 0
+    assert "tick streams" not in run("stats").out
+
+
 def test_stats_thin_out_many_batch_sizes(run: Run, service: FakeService) -> None:
     """Of many sizes the doublings and the largest are shown, and that there are more; JSON has all."""
     batch = model_service_pb2.BatchCost

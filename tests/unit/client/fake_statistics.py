@@ -1,6 +1,6 @@
 """The figures that the stand-in for the service tells of a replica."""
 
-from google.protobuf import duration_pb2
+from google.protobuf import duration_pb2, timestamp_pb2
 
 from tickserve.v1 import model_service_pb2, prediction_pb2, priority_pb2
 
@@ -50,8 +50,27 @@ def replica(name: str = "replica-1", *, sample_age: float = 0.0) -> model_servic
                 ],
             )
         ],
+        health=model_service_pb2.ReplicaHealth(
+            ready=True,
+            deep_check=model_service_pb2.DeepCheck(
+                state=model_service_pb2.DEEP_STATE_HEALTHY,
+                check_time=timestamp_pb2.Timestamp(seconds=1_800_000_000),
+                engine_duration=milliseconds(4.25),
+                queue_duration=milliseconds(31.5),
+            ),
+        ),
         promoted_count=77,
         profile="low_latency",
+        ticks=model_service_pb2.TickStatistics(
+            applied_count=71_000,
+            duplicate_count=72,
+            missing_count=73,
+            conflated_count=7_400,
+            resumed_count=75,
+            recomputed_count=76,
+            store_failure_count=79,
+            event_time_skew=milliseconds(250),
+        ),
         cache=model_service_pb2.CacheStatistics(
             entry_count=3210,
             size_bytes=5_150_000,

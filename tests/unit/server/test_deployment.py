@@ -139,6 +139,8 @@ async def test_live_settings_reach_the_replica_that_runs(
     """The first ones make and start it, later ones change it; it is not healthy before the first."""
     monkeypatch.setattr("server.deployment.runtime_env.check", lambda: None)
     monkeypatch.setattr("server.deployment.serve.get_replica_context", mock.MagicMock())
+    monkeypatch.setattr("server.deployment.ray.get_runtime_context", mock.MagicMock())
+    monkeypatch.setattr("server.deployment.log_to_replica_file", mock.MagicMock())  # this process is none
     monkeypatch.setattr("server.deployment.Replica", RememberingReplica)
     live = {name: settings.pop(name) for name in LIVE_FIELDS}
     deployment = Bare()

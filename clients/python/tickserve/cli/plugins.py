@@ -26,6 +26,7 @@ _SERVER_COMMANDS = {
     "train": "Train a model and add it to the registry.",
     "env": "Print the environment that `serve run` needs.",
     "demo": "Serve, replay real bars, show the predictions, stop.",
+    "replay": "Derive the answers of a decision log again.",
 }
 
 

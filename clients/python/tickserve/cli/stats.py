@@ -18,6 +18,7 @@ from tickserve.cli.options import DEFAULT_TARGET, Json, Target, Timeout
 from tickserve.cli.output import milliseconds, print_json, reported, span, table
 from tickserve.cli.route_table import route_table
 from tickserve.client import Client
+from tickserve.tick_statistics import TickStatistics
 
 __all__ = ("stats",)
 
@@ -98,7 +99,9 @@ def _replica(replica: ReplicaStatistics, *, answering: bool) -> RenderableType:
         _classes(replica.classes),
         *map(route_table, replica.routes),
         # Beside each other as far as they fit, so that `--watch` shows as much as it can of them.
-        Columns([_outcomes(replica), _cache(replica.cache), *map(_costs, replica.costs)], padding=(0, 1)),
+        Columns(
+            [_outcomes(replica), _cache(replica.cache), *_ticks(replica), *map(_costs, replica.costs)], padding=(0, 1)
+        ),
     ]
     return Group(*parts)
 
@@ -139,6 +142,31 @@ def _cache(cache: CacheStatistics) -> RenderableType:
     return rows
 
 
+def _ticks(replica: ReplicaStatistics) -> list[RenderableType]:
+    """Shows what tick streams did; nothing where there never was one."""
+    ticks = replica.ticks
+    counts = _tick_counts(ticks)
+    if not replica.open_stream_count and not any(counts.values()):
+        return []
+    rows = table("Ticks", ">Count", title="tick streams")
+    for words, count in counts.items():
+        rows.add_row(words, f"{count:,}")
+    rows.add_row("behind their own time", _wait(ticks.event_time_skew))
+    return [rows]
+
+
+def _tick_counts(ticks: TickStatistics) -> dict[str, int]:
+    return {
+        "applied": ticks.applied_count,
+        "sent again": ticks.duplicate_count,
+        "never received": ticks.missing_count,
+        "conflated": ticks.conflated_count,
+        "symbols resumed": ticks.resumed_count,
+        "computed again": ticks.recomputed_count,
+        "writes repeated": ticks.store_failure_count,
+    }
+
+
 def _costs(cost: ModelCost) -> RenderableType:
     shown = _thinned(cost.batches)
     title = f"{cost.model}, batch limit {cost.batch_limit}"
@@ -162,8 +190,8 @@ def _thinned(batches: Sequence[BatchCost]) -> Sequence[BatchCost]:
 
 
 def _wait(seconds: float) -> str:
-    """Writes how long a request has waited, which may be long."""
-    return milliseconds(seconds) if seconds < 1 else f"{seconds:.2f} s"
+    """Writes a span that may be long."""
+    return milliseconds(seconds) if abs(seconds) < 1 else f"{seconds:.2f} s"
 
 
 def _percentage(ratio: float | None) -> str:

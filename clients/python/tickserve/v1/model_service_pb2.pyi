@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tickserve.v1 import prediction_pb2 as _prediction_pb2
@@ -81,6 +82,78 @@ ARM_ROLE_CANDIDATE: ArmRole.ValueType  # 2
 ARM_ROLE_SHADOW: ArmRole.ValueType  # 3
 """It computes what others answer, to be compared."""
 Global___ArmRole: _TypeAlias = ArmRole  # noqa: Y015
+
+class _ReadinessBlocker:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReadinessBlockerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReadinessBlocker.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    READINESS_BLOCKER_UNSPECIFIED: _ReadinessBlocker.ValueType  # 0
+    """Stands for a blocker that this client does not know."""
+    READINESS_BLOCKER_WARMING_UP: _ReadinessBlocker.ValueType  # 1
+    """It loads and warms up its model."""
+    READINESS_BLOCKER_DRAINING: _ReadinessBlocker.ValueType  # 2
+    """It finishes what it has, and is about to go."""
+    READINESS_BLOCKER_STOPPED: _ReadinessBlocker.ValueType  # 3
+    """It has stopped."""
+    READINESS_BLOCKER_LOOP_DEAD: _ReadinessBlocker.ValueType  # 4
+    """Its scheduler makes no progress; it is about to be replaced."""
+    READINESS_BLOCKER_ENGINE_HUNG: _ReadinessBlocker.ValueType  # 5
+    """Its engine never returned from a call; it is about to be replaced."""
+    READINESS_BLOCKER_MODEL_MISSING: _ReadinessBlocker.ValueType  # 6
+    """No version of the default model is loaded."""
+
+class ReadinessBlocker(_ReadinessBlocker, metaclass=_ReadinessBlockerEnumTypeWrapper):
+    """Names what keeps a replica from taking requests."""
+
+READINESS_BLOCKER_UNSPECIFIED: ReadinessBlocker.ValueType  # 0
+"""Stands for a blocker that this client does not know."""
+READINESS_BLOCKER_WARMING_UP: ReadinessBlocker.ValueType  # 1
+"""It loads and warms up its model."""
+READINESS_BLOCKER_DRAINING: ReadinessBlocker.ValueType  # 2
+"""It finishes what it has, and is about to go."""
+READINESS_BLOCKER_STOPPED: ReadinessBlocker.ValueType  # 3
+"""It has stopped."""
+READINESS_BLOCKER_LOOP_DEAD: ReadinessBlocker.ValueType  # 4
+"""Its scheduler makes no progress; it is about to be replaced."""
+READINESS_BLOCKER_ENGINE_HUNG: ReadinessBlocker.ValueType  # 5
+"""Its engine never returned from a call; it is about to be replaced."""
+READINESS_BLOCKER_MODEL_MISSING: ReadinessBlocker.ValueType  # 6
+"""No version of the default model is loaded."""
+Global___ReadinessBlocker: _TypeAlias = ReadinessBlocker  # noqa: Y015
+
+class _DeepState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeepStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeepState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEEP_STATE_UNSPECIFIED: _DeepState.ValueType  # 0
+    """Stands for a state that this client does not know."""
+    DEEP_STATE_UNKNOWN: _DeepState.ValueType  # 1
+    """It was never checked."""
+    DEEP_STATE_UNHEALTHY: _DeepState.ValueType  # 2
+    """It failed."""
+    DEEP_STATE_DEGRADED: _DeepState.ValueType  # 3
+    """It was slow."""
+    DEEP_STATE_HEALTHY: _DeepState.ValueType  # 4
+    """It was in time."""
+
+class DeepState(_DeepState, metaclass=_DeepStateEnumTypeWrapper):
+    """Judges an engine."""
+
+DEEP_STATE_UNSPECIFIED: DeepState.ValueType  # 0
+"""Stands for a state that this client does not know."""
+DEEP_STATE_UNKNOWN: DeepState.ValueType  # 1
+"""It was never checked."""
+DEEP_STATE_UNHEALTHY: DeepState.ValueType  # 2
+"""It failed."""
+DEEP_STATE_DEGRADED: DeepState.ValueType  # 3
+"""It was slow."""
+DEEP_STATE_HEALTHY: DeepState.ValueType  # 4
+"""It was in time."""
+Global___DeepState: _TypeAlias = DeepState  # noqa: Y015
 
 class _ArmState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -390,12 +463,19 @@ class GetStatisticsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    DEEP_CHECK_FIELD_NUMBER: _builtins.int
+    deep_check: _builtins.bool
+    """Has the engine of the replica that answers checked first, unless that was done within the last second. The answer
+    waits for the check, a few seconds at most.
+    """
     def __init__(
         self,
+        *,
+        deep_check: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deep_check", b"deep_check"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -468,6 +548,7 @@ class ReplicaStatistics(_message.Message):
     CACHE_FIELD_NUMBER: _builtins.int
     ROUTES_FIELD_NUMBER: _builtins.int
     TICKS_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
     replica_id: _builtins.str
     """Identifies the replica."""
     in_flight_count: _builtins.int
@@ -522,6 +603,10 @@ class ReplicaStatistics(_message.Message):
     def ticks(self) -> Global___TickStatistics:
         """Counts what the tick streams have done."""
 
+    @_builtins.property
+    def health(self) -> Global___ReplicaHealth:
+        """Tells whether the replica takes requests, and how its engine fares."""
+
     def __init__(
         self,
         *,
@@ -542,14 +627,99 @@ class ReplicaStatistics(_message.Message):
         cache: Global___CacheStatistics | None = ...,
         routes: _abc.Iterable[Global___RouteStatistics] | None = ...,
         ticks: Global___TickStatistics | None = ...,
+        health: Global___ReplicaHealth | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "heartbeat_age", b"heartbeat_age", "sample_age", b"sample_age", "ticks", b"ticks", "uptime_duration", b"uptime_duration"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "health", b"health", "heartbeat_age", b"heartbeat_age", "sample_age", b"sample_age", "ticks", b"ticks", "uptime_duration", b"uptime_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_count", b"batch_count", "cache", b"cache", "classes", b"classes", "costs", b"costs", "heartbeat_age", b"heartbeat_age", "in_flight_count", b"in_flight_count", "models", b"models", "open_stream_count", b"open_stream_count", "outcome_counts", b"outcome_counts", "profile", b"profile", "promoted_count", b"promoted_count", "replica_id", b"replica_id", "routes", b"routes", "sample_age", b"sample_age", "symbol_count", b"symbol_count", "ticks", b"ticks", "uptime_duration", b"uptime_duration"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_count", b"batch_count", "cache", b"cache", "classes", b"classes", "costs", b"costs", "health", b"health", "heartbeat_age", b"heartbeat_age", "in_flight_count", b"in_flight_count", "models", b"models", "open_stream_count", b"open_stream_count", "outcome_counts", b"outcome_counts", "profile", b"profile", "promoted_count", b"promoted_count", "replica_id", b"replica_id", "routes", b"routes", "sample_age", b"sample_age", "symbol_count", b"symbol_count", "ticks", b"ticks", "uptime_duration", b"uptime_duration"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReplicaStatistics: _TypeAlias = ReplicaStatistics  # noqa: Y015
+
+@_typing.final
+class ReplicaHealth(_message.Message):
+    """Tells whether a replica takes requests, and how its engine fares."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READY_FIELD_NUMBER: _builtins.int
+    BLOCKERS_FIELD_NUMBER: _builtins.int
+    DEEP_CHECK_FIELD_NUMBER: _builtins.int
+    ready: _builtins.bool
+    """Tells whether it takes requests. While it does not, those that reach it all the same may yet be answered."""
+    @_builtins.property
+    def blockers(self) -> _containers.RepeatedScalarFieldContainer[Global___ReadinessBlocker.ValueType]:
+        """Lists what keeps it from taking requests, worst first; empty while it is ready."""
+
+    @_builtins.property
+    def deep_check(self) -> Global___DeepCheck:
+        """Tells what the last check of its engine found."""
+
+    def __init__(
+        self,
+        *,
+        ready: _builtins.bool = ...,
+        blockers: _abc.Iterable[Global___ReadinessBlocker.ValueType] | None = ...,
+        deep_check: Global___DeepCheck | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deep_check", b"deep_check"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blockers", b"blockers", "deep_check", b"deep_check", "ready", b"ready"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplicaHealth: _TypeAlias = ReplicaHealth  # noqa: Y015
+
+@_typing.final
+class DeepCheck(_message.Message):
+    """Tells what a replica found when it had its engine compute a window of its own. A check that found no idle moment is
+    not judged: the judgement before it stands.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    CHECK_TIME_FIELD_NUMBER: _builtins.int
+    ENGINE_DURATION_FIELD_NUMBER: _builtins.int
+    QUEUE_DURATION_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    SKIPPED_COUNT_FIELD_NUMBER: _builtins.int
+    state: Global___DeepState.ValueType
+    """Judges the engine by the time that it took."""
+    error: _builtins.str
+    """Says what failed; empty unless it is unhealthy."""
+    skipped_count: _builtins.int
+    """Counts the checks since then that found no idle moment."""
+    @_builtins.property
+    def check_time(self) -> _timestamp_pb2.Timestamp:
+        """Gives the time of the check; absent if there was none yet."""
+
+    @_builtins.property
+    def engine_duration(self) -> _duration_pb2.Duration:
+        """Gives the time in the engine; zero if it failed."""
+
+    @_builtins.property
+    def queue_duration(self) -> _duration_pb2.Duration:
+        """Gives the time for which the check waited for an idle moment, which is no sign of ill health."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___DeepState.ValueType = ...,
+        check_time: _timestamp_pb2.Timestamp | None = ...,
+        engine_duration: _duration_pb2.Duration | None = ...,
+        queue_duration: _duration_pb2.Duration | None = ...,
+        error: _builtins.str = ...,
+        skipped_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["check_time", b"check_time", "engine_duration", b"engine_duration", "queue_duration", b"queue_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_time", b"check_time", "engine_duration", b"engine_duration", "error", b"error", "queue_duration", b"queue_duration", "skipped_count", b"skipped_count", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeepCheck: _TypeAlias = DeepCheck  # noqa: Y015
 
 @_typing.final
 class CacheStatistics(_message.Message):

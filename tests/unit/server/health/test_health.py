@@ -49,6 +49,13 @@ class Watcher:
         await asyncio.gather(self.task, return_exceptions=True)
 
 
+def attached(*, farewell: float = 1.0) -> Health:
+    """Returns the health of a process that has a replica."""
+    health = Health(farewell=farewell)
+    health.attach()
+    return health
+
+
 async def check(health: Health, service: str = "") -> int:
     """Returns what a probe is told."""
     response = await health.Check(health_pb2.HealthCheckRequest(service=service), CONTEXT)
@@ -82,7 +89,7 @@ async def test_check_of_an_unknown_service_is_not_found(service: str) -> None:
 
 async def test_a_watcher_that_leaves_does_not_silence_another() -> None:
     """Of two watchers of one service, the one that stays hears every change."""
-    health = Health()
+    health = attached()
     first, second = Watcher(health), Watcher(health)
     await settle()
     await first.leave()
@@ -97,7 +104,7 @@ async def test_a_watcher_that_leaves_does_not_silence_another() -> None:
 
 async def test_a_watcher_hears_of_changes_only() -> None:
     """Setting what is already set, or another service, says nothing."""
-    health = Health()
+    health = attached()
     watcher = Watcher(health, PREDICTION_SERVICE)
     await settle()
     health.set_serving("other", serving=True)
@@ -109,7 +116,7 @@ async def test_a_watcher_hears_of_changes_only() -> None:
 
 async def test_a_watcher_of_an_unknown_service_waits_for_it() -> None:
     """It is told SERVICE_UNKNOWN, then hears of the service's coming and going."""
-    health = Health()
+    health = attached()
     watcher = Watcher(health, "cnn_lstm")
     await settle()
     health.set_serving("cnn_lstm", serving=True)
@@ -122,8 +129,64 @@ async def test_a_watcher_of_an_unknown_service_waits_for_it() -> None:
 
 async def test_a_change_while_a_watcher_sends_is_not_missed() -> None:
     """The last state is heard even if it came while the one before was on its way."""
-    health = Health()
+    health = attached()
     stream = health.Watch(health_pb2.HealthCheckRequest(), CONTEXT)
     assert (await anext(stream)).status == NOT_SERVING
     health.set_serving("", serving=True)
     assert (await anext(stream)).status == SERVING
+
+
+async def test_a_drain_is_told_and_then_ends_the_watch() -> None:
+    """So that a watcher behind a proxy begins anew and finds another replica; `Check` goes on answering."""
+    health = attached(farewell=0)
+    health.set_serving("", serving=True)
+    watcher = Watcher(health)
+    await settle()
+    health.set_all(serving=False)
+    health.drain()
+    with pytest.raises(Aborted) as caught:
+        await watcher.task
+    assert watcher.heard == [SERVING, NOT_SERVING]
+    assert caught.value.args[0] is grpc.StatusCode.UNAVAILABLE
+    assert await check(health) == NOT_SERVING
+
+
+async def test_a_watch_that_begins_in_the_drain_hears_of_it_first() -> None:
+    """One that comes to the replica directly is told the state before it is sent away."""
+    health = attached(farewell=0)
+    health.drain()
+    watcher = Watcher(health, "nobody")
+    with pytest.raises(Aborted):
+        await watcher.task
+    assert watcher.heard == [UNKNOWN]
+
+
+async def test_a_watcher_is_not_sent_away_before_its_farewell() -> None:
+    """In between proxies learn of the drain, else it would come straight back."""
+    health = attached(farewell=3600)
+    watcher = Watcher(health)
+    health.drain()
+    await settle()
+    assert (watcher.heard, watcher.task.done()) == ([NOT_SERVING], False)
+    await watcher.leave()
+
+
+async def test_where_there_is_no_replica_a_watch_ends_too() -> None:
+    """Ray Serve's fallback proxy is a process without one: a watcher that stayed there would never hear of any."""
+    watcher = Watcher(Health(farewell=0))
+    with pytest.raises(Aborted) as caught:
+        await watcher.task
+    assert watcher.heard == [NOT_SERVING]
+    assert caught.value.args[0] is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_watch_stays_where_a_replica_comes_meanwhile() -> None:
+    """It hears of the warm-up's end."""
+    health = Health(farewell=0)
+    stream = health.Watch(health_pb2.HealthCheckRequest(), CONTEXT)
+    assert (await anext(stream)).status == NOT_SERVING
+    health.attach()
+    following = asyncio.ensure_future(anext(stream))
+    await settle()
+    health.set_serving("", serving=True)
+    assert (await following).status == SERVING

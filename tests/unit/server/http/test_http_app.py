@@ -1,55 +1,84 @@
-"""Laws of the HTTP side, spoken to in plain ASGI: `/healthz` tells whether the replica answers, and that is all."""
-
-import json
-from typing import Any
+"""Laws of the HTTP side as a whole: nothing is served that nobody put there, and every error has one form."""
 
 import pytest
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse
 
 from server.http.http_app import build_http_app
+from server.http.problem import PROBLEM_JSON, Problem
+from tests.support.http_calls import fetch
 
 
-async def get(path: str, *, serving: bool, method: str = "GET") -> tuple[int, bytes]:
-    """Returns the status and body of one HTTP request."""
-    sent: list[dict[str, Any]] = []
+def failing_routes() -> APIRouter:
+    """Routes that fail in every way."""
+    router = APIRouter()
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+    @router.get("/ours")
+    async def ours() -> None:
+        raise Problem(429, "Later.", title="Too much", members={"reason": "QUEUE_FULL"}, headers={"Retry-After": "1"})
 
-    async def send(message: Any) -> None:
-        sent.append(message)
+    @router.get("/unforeseen")
+    async def unforeseen() -> None:
+        raise RuntimeError("password=hunter2")
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(b"host", b"test")],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 8000),
-    }
-    await build_http_app(lambda: serving)(scope, receive, send)
-    body = b"".join(message.get("body", b"") for message in sent)
-    return sent[0]["status"], body
+    @router.get("/typed")
+    async def typed(count: int) -> int:
+        return count
+
+    @router.get("/plain")
+    async def plain() -> PlainTextResponse:
+        return PlainTextResponse("plain")
+
+    return router
 
 
-@pytest.mark.parametrize(("serving", "status", "word"), [(True, 200, "SERVING"), (False, 503, "NOT_SERVING")])
-async def test_healthz_follows_the_replica(serving: bool, status: int, word: str) -> None:
-    """200 while predictions are answered, 503 otherwise."""
-    code, body = await get("/healthz", serving=serving)
-    assert (code, json.loads(body)) == (status, {"status": word})
+APP = build_http_app(lambda: None, routers=[failing_routes()])
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/metrics", "/healthz/x"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/redoc", "/openapi.json", "/healthz/x"])
 async def test_nothing_else_is_served(path: str) -> None:
-    """No page invites to look around."""
-    assert (await get(path, serving=True))[0] == 404
+    """No page invites to look around; what is not there is a problem like any other."""
+    reply = await fetch(APP, path)
+    assert (reply.status, reply.headers["content-type"]) == (404, PROBLEM_JSON)
+    assert reply.json == {"type": "about:blank", "title": "Not Found", "status": 404}
 
 
-async def test_healthz_takes_no_posts() -> None:
-    """It is read-only."""
-    assert (await get("/healthz", serving=True, method="POST"))[0] == 405
+@pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz", "/health", "/metrics"])
+async def test_what_is_read_takes_no_posts(path: str) -> None:
+    """And says what it takes."""
+    reply = await fetch(APP, path, method="POST")
+    assert (reply.status, reply.headers["content-type"]) == (405, PROBLEM_JSON)
+    assert "GET" in reply.headers["allow"]
+
+
+async def test_our_problems_keep_their_members_and_headers() -> None:
+    """What a route raises arrives whole."""
+    reply = await fetch(APP, "/ours")
+    assert (reply.status, reply.headers["retry-after"], reply.headers["cache-control"]) == (429, "1", "no-store")
+    assert reply.json == {
+        "type": "about:blank",
+        "title": "Too much",
+        "status": 429,
+        "detail": "Later.",
+        "reason": "QUEUE_FULL",
+    }
+
+
+async def test_an_unforeseen_failure_keeps_its_words_to_itself() -> None:
+    """Callers learn that it failed, and where to look."""
+    reply = await fetch(APP, "/unforeseen")
+    assert (reply.status, reply.headers["content-type"]) == (500, PROBLEM_JSON)
+    assert b"hunter2" not in reply.body
+    assert "log" in reply.json["detail"]
+
+
+async def test_a_malformed_request_is_told_where() -> None:
+    """The field is named, its value is not repeated."""
+    reply = await fetch(APP, "/typed?count=hunter2")
+    assert (reply.status, reply.json["fields"][0]["field"]) == (400, "query.count")
+    assert b"hunter2" not in reply.body
+
+
+async def test_given_routes_are_served() -> None:
+    """Further routers are put beside our own."""
+    assert (await fetch(APP, "/plain")).body == b"plain"

@@ -1,13 +1,17 @@
 """Laws of the batch runner: one copy of each window, and no buffer is given to two calls at once."""
 
+import dataclasses
 import threading
 
 import numpy as np
 import pytest
 
+from server.inference.batch_run import BatchRun
 from server.inference.batch_runner import BatchRunner, WindowBuffers
 from server.inference.predictor import Work
+from server.inference.shared_traces import SharedTraces
 from server.models.served_model import ServedModel
+from server.trace_context import TraceContext
 from tests.support.fakes import FakeEngine, served_model
 from tests.support.registry import real_windows
 
@@ -98,3 +102,86 @@ def test_a_larger_batch_replaces_the_buffer() -> None:
     buffers.give_back(large)
     assert buffers.take(1, (50, 60)) is large
     assert buffers.take(1, (40, 60)).shape == (1, 40, 60)
+
+
+class Clock:
+    """Moves by one second at each look."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        """Tells the time."""
+        self.now += 1.0
+        return self.now
+
+
+def test_each_call_is_told_with_its_times() -> None:
+    """Before its rows are handed back, which belong to it; calls are numbered from 1."""
+    told: list[BatchRun] = []
+    runner = BatchRunner(told.append, clock=Clock())
+    model = served_model()
+    computed = runner("m", works(model, 1.0, 2.0))
+    runner("m", works(model, 3.0))
+    first, second = told
+    assert (first.started_at, first.engine_started_at, first.engine_ended_at, first.ended_at) == (1.0, 2.0, 3.0, 4.0)
+    assert (first.device_duration, first.model, first.size, first.failed) == (1.0, model, 2, False)
+    assert all(one.batch is first for one in computed)
+    assert (first.batch_id, second.batch_id, second.size) == (1, 2, 1)
+
+
+def test_the_devices_own_clock_is_believed() -> None:
+    """An engine that reads one tells the time of its last call."""
+
+    class Timed(FakeEngine):
+        device_seconds = 0.125
+
+    told: list[BatchRun] = []
+    BatchRunner(told.append)("m", works(served_model(Timed()), 1.0))
+    assert told[0].device_duration == 0.125
+
+
+def test_a_failed_call_is_told_too() -> None:
+    """With the time until it failed; there is no answer to part."""
+    engine = FakeEngine()
+    engine.error = RuntimeError("broken")
+    told: list[BatchRun] = []
+    with pytest.raises(RuntimeError):
+        BatchRunner(told.append, clock=Clock())("m", works(served_model(engine), 1.0))
+    [run] = told
+    assert (run.failed, run.started_at, run.engine_started_at) == (True, 1.0, 2.0)
+    assert (run.engine_ended_at, run.ended_at, run.device_duration) == (3.0, 3.0, 1.0)
+
+
+def test_a_call_knows_its_sampled_members() -> None:
+    """Each once: a work's own, and those that have joined it and still wait, whether the work's is sampled or not."""
+    traces = [TraceContext(trace_id=f"{n:032x}", span_id=f"{n:016x}", is_sampled=True) for n in range(1, 6)]
+    shared = SharedTraces()
+    told: list[BatchRun] = []
+    model = served_model()
+    alone, unsampled, sampled = works(model, 1.0, 2.0, 3.0)
+    batch = [
+        dataclasses.replace(alone, trace=traces[0]),
+        dataclasses.replace(unsampled, share_key="a"),
+        dataclasses.replace(sampled, share_key="b", trace=traces[1]),
+    ]
+    with (
+        shared.waiting((model.sha256, "a"), traces[2]),
+        shared.waiting((model.sha256, "b"), traces[1]),
+        shared.waiting((model.sha256, "b"), traces[3]),
+        shared.waiting((model.sha256, "elsewhere"), traces[4]),
+    ):
+        BatchRunner(told.append, shared_traces=shared)("m", batch)
+    BatchRunner(told.append, shared_traces=shared)("m", batch)
+    waited, gone = told
+    assert waited.members == (traces[0], traces[2], traces[1], traces[3])
+    assert gone.members == (traces[0], traces[1]), "one that is over is still the one whose window is computed"
+
+
+def test_a_probe_is_one_only_alone() -> None:
+    """A call that also serves requests counts as theirs."""
+    told: list[BatchRun] = []
+    probe, request = works(served_model(), 1.0, 2.0)
+    probe = dataclasses.replace(probe, is_probe=True)
+    for batch in ([probe], [probe, request]):
+        BatchRunner(told.append)("m", batch)
+    assert [run.is_probe for run in told] == [True, False]

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from batching import Batcher, ExpiredInExecutionError, ExpiredInQueueError, InferenceFailedError, PriorityClass
-from model.outputs import OUTPUT_NAMES, ModelOutputs, OutputRow
+from model.outputs import OUTPUT_NAMES, ModelOutputs
 from server.config.live_settings import LiveSettings
 from server.config.settings import Settings
 from server.inference.batch_runner import BatchRunner
+from server.inference.computed_row import ComputedRow
 from server.inference.predictor import InputOrigin, InvalidOutputError, PredictionTask, Predictor, Work
 from server.results.known_results import KnownResults
 from tests.support.fakes import POISON, FakeEngine, served_model
@@ -36,7 +37,7 @@ def engine() -> FakeEngine:
 @pytest.fixture
 async def predictor() -> AsyncIterator[Predictor]:
     """A predictor whose clock stands still."""
-    batcher: Batcher[Work, OutputRow | None] = Batcher(BatchRunner(), clock=lambda: NOW, heartbeat_interval=1000.0)
+    batcher: Batcher[Work, ComputedRow] = Batcher(BatchRunner(), clock=lambda: NOW, heartbeat_interval=1000.0)
     await batcher.start()
     yield Predictor(batcher, replica_id="replica", clock=lambda: NOW)
     await batcher.close()
@@ -86,7 +87,7 @@ async def test_an_unusual_window_is_marked(predictor: Predictor, engine: FakeEng
 
 async def test_an_answer_that_is_there_too_late_is_none(engine: FakeEngine) -> None:
     """The engine was in time, and the event loop came to it after the deadline: the caller is told so, typed."""
-    batcher: Batcher[Work, OutputRow | None] = Batcher(BatchRunner(), clock=lambda: NOW, heartbeat_interval=1000.0)
+    batcher: Batcher[Work, ComputedRow] = Batcher(BatchRunner(), clock=lambda: NOW, heartbeat_interval=1000.0)
     await batcher.start()
     predictor = Predictor(batcher, replica_id="replica", clock=lambda: NOW + 5.0)
     with pytest.raises(ExpiredInExecutionError):
@@ -106,7 +107,7 @@ async def test_a_bad_answer_is_its_own_windows_alone(predictor: Predictor, engin
     """Of one batch, the window whose answer is not finite fails, and its neighbours are answered."""
     model = served_model(engine)
     works = [Work(window=task(engine, first=first).work.window, model=model) for first in (0.0, POISON, 1.0)]
-    rows = BatchRunner()(model.sha256, works)
+    rows = [computed.row for computed in BatchRunner()(model.sha256, works)]
     assert [row is None for row in rows] == [False, True, False]
     with pytest.raises(InvalidOutputError):
         await predictor.predict(task(engine, first=POISON))
@@ -159,7 +160,7 @@ class Remembering:
         predictor: Under test.
     """
 
-    def __init__(self, live: LiveSettings, batcher: Batcher[Work, OutputRow | None]) -> None:
+    def __init__(self, live: LiveSettings, batcher: Batcher[Work, ComputedRow]) -> None:
         self.now = NOW
         self.known = KnownResults(live, connect=lambda _: pytest.fail("no Redis is set"), clock=lambda: NOW)
         self.predictor = Predictor(batcher, replica_id="replica", known=self.known, clock=lambda: self.now)
@@ -169,7 +170,7 @@ class Remembering:
 async def remembering() -> AsyncIterator[Remembering]:
     """Its scheduler's clock stands still."""
     live = await asyncio.to_thread(lambda: LiveSettings(Settings()))
-    batcher: Batcher[Work, OutputRow | None] = Batcher(BatchRunner(), clock=lambda: NOW, heartbeat_interval=1000.0)
+    batcher: Batcher[Work, ComputedRow] = Batcher(BatchRunner(), clock=lambda: NOW, heartbeat_interval=1000.0)
     await batcher.start()
     yield Remembering(live, batcher)
     await batcher.close()

@@ -1,6 +1,7 @@
 """Laws of copies: they wait in the last class, are bounded and end with the service; no caller hears of them."""
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from model.outputs import OutputRow
 from server.inference.predictor import InvalidOutputError
 from server.routes.arm_statistics import ArmStatistics, Outcome
 from server.routes.shadow_runner import ShadowRunner
+from server.trace_context import TraceContext
 from tests.support.fakes import served_model, settle
 from tests.support.routed import ScriptedPredictor, task
 
@@ -32,9 +34,11 @@ def statistics(predictor: ScriptedPredictor) -> ArmStatistics:
 async def test_a_copy_is_the_same_window_in_the_last_class(
     predictor: ScriptedPredictor, statistics: ArmStatistics
 ) -> None:
-    """It shares no execution, uses no memory of answers, and does not outlive its patience; it begins later."""
+    """It shares no execution and no trace, uses no memory of answers, does not outlive its patience; it begins later."""
     rows: list[OutputRow] = []
     asked = task(deadline=1000.001, first=1.5)
+    traced = TraceContext(trace_id="ab" * 16, span_id="cd" * 8, is_sampled=True)
+    asked = dataclasses.replace(asked, work=dataclasses.replace(asked.work, trace=traced))
     predictor.takes[3] = 0.25
     ShadowRunner(predictor).start(asked, SHADOW, rows.append, statistics=statistics)
     assert not predictor.tasks
@@ -42,6 +46,7 @@ async def test_a_copy_is_the_same_window_in_the_last_class(
     [copy] = predictor.tasks
     assert copy.work.model is SHADOW
     assert copy.work.window is asked.work.window
+    assert copy.work.trace is None
     assert (copy.priority, copy.shareable, copy.cacheable) == (PriorityClass.SHADOW, False, False)
     assert copy.deadline == 1005.0
     assert len(rows) == 1

@@ -7,6 +7,7 @@ import grpc
 import pytest
 
 from server.call import Call, current_call
+from server.observation.sampler import Sampler
 from server.rpc import ingress
 from server.rpc.ingress import (
     METHODS,
@@ -15,7 +16,6 @@ from server.rpc.ingress import (
     IngressHandler,
     NativeHandler,
     call_from,
-    trace_id_from,
 )
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -207,12 +207,15 @@ def test_the_contracts_methods_have_unique_short_names() -> None:
 )
 def test_trace_ids_are_read_or_left_out(traceparent: str, trace_id: str) -> None:
     """A malformed trace context is as good as none."""
-    assert trace_id_from(traceparent) == trace_id
+    call = call_from("/m", context(traceparent=traceparent), Sampler())
+    assert call.trace_id == trace_id
+    assert (call.trace is None) == (not trace_id)
 
 
 def test_a_call_has_what_the_metadata_say() -> None:
     """The routing key, bounded; nothing where there is nothing, or where it is no text."""
-    call = call_from("/m", context(x_tickserve_routing_key="k" * 1000))
+    call = call_from("/m", context(x_tickserve_routing_key="k" * 1000), Sampler())
     assert call.routing_key == "k" * 256
     assert (call.rpc_deadline, call.trace_id) == (None, "")
-    assert call_from("/m", context(x_tickserve_routing_key=b"\xff", traceparent=b"\xff")).routing_key == ""
+    call = call_from("/m", context(x_tickserve_routing_key=b"\xff", traceparent=b"\xff"), Sampler())
+    assert (call.routing_key, call.trace) == ("", None)

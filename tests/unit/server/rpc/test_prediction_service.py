@@ -15,6 +15,7 @@ from server.rpc.prediction_service import PredictionService
 from server.windows.memory_window_store import MemoryWindowStore
 from tests.support import messages as m
 from tests.support.fakes import settle
+from tests.support.observed import watcher
 from tests.support.raw_client import read_status
 from tests.support.registry import real_windows
 from tests.support.routed import routed
@@ -88,6 +89,7 @@ def service(predictor: FakePredictor) -> PredictionService:
     return PredictionService(
         predictor=routed(predictor),
         windows=MemoryWindowStore(max_symbols=1),
+        watcher=watcher(),
         live=LiveSettings(
             Settings(default_timeouts=timeouts, max_timeout=300.0, reply_margin=0.0, max_in_flight_per_stream=LIMIT)
         ),

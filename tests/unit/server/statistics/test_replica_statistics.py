@@ -52,18 +52,24 @@ class LocalBoard:
         self.failing = False
         self.attempts = asyncio.Semaphore(0)
 
-    async def publish(self, replica_id: str, figures: bytes) -> None:
+    async def publish(self, replica_id: str, figures: bytes, details: bytes = b"") -> bool:
         """See `StatisticsBoard`."""
         self.attempts.release()
         if self.failing:
             raise ConnectionError("the board is gone")
-        self.board.publish(replica_id, figures)
+        return self.board.publish(replica_id, figures, details)
 
     async def others(self, replica_id: str) -> list[tuple[float, bytes]]:
         """See `StatisticsBoard`."""
         if self.failing:
             raise ConnectionError("the board is gone")
         return self.board.others(replica_id)
+
+    async def details(self, replica_id: str) -> dict[str, bytes]:
+        """See `StatisticsBoard`."""
+        if self.failing:
+            raise ConnectionError("the board is gone")
+        return self.board.details(replica_id)
 
 
 class EmptyPool:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from server.statistics.statistics_board import FORGET_AFTER, Board
+from server.statistics.statistics_board import FORGET_AFTER, WATCHED_FOR, Board
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray's own, at import
@@ -73,6 +73,28 @@ def test_the_silent_are_forgotten(board: Board, clock: Clock) -> None:
     assert board.others("b") == [(0.0, b"A")]
 
 
+def test_details_are_wanted_for_a_while_after_somebody_asked(board: Board, clock: Clock) -> None:
+    """Until then, and when nobody has asked for long, replicas are told to publish none."""
+    assert not board.publish("a", b"A")
+    assert board.details("b") == {}
+    clock.now += WATCHED_FOR
+    assert board.publish("a", b"A", b"details of a")
+    assert board.details("b") == {"a": b"details of a"}
+    assert board.details("a") == {}
+    clock.now += WATCHED_FOR + 0.1
+    assert not board.publish("a", b"A")
+
+
+def test_details_go_with_the_figures(board: Board, clock: Clock) -> None:
+    """Those of a replica that publishes none any more, or nothing at all, are shown no longer."""
+    board.publish("a", b"A", b"details of a")
+    board.publish("a", b"A")
+    assert board.details("b") == {}
+    board.publish("a", b"A", b"details of a")
+    clock.now += FORGET_AFTER + 1
+    assert board.details("b") == {}
+
+
 class FakeActor:
     """Has a board behind methods as Ray's are, or is gone."""
 
@@ -111,6 +133,9 @@ async def test_a_board_that_is_gone_is_made_anew(monkeypatch: pytest.MonkeyPatch
     board = RayStatisticsBoard()
     await board.publish("a", b"A")
     assert [figures for _, figures in await board.others("b")] == [b"A"]
+    assert await board.details("b") == {}
+    assert await board.publish("a", b"A", b"details")
+    assert await board.details("b") == {"a": b"details"}
     assert len(found) == 1
     actors[0].gone = True
     with pytest.raises(ConnectionError):

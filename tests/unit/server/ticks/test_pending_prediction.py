@@ -14,7 +14,7 @@ def due(sequence: int) -> DuePrediction:
     return DuePrediction(
         symbol="A",
         sequence=sequence,
-        window=np.full((50, 60), sequence, np.float32),
+        source=np.full((50, 60), sequence, np.float32),
         origin=InputOrigin(symbol="A", last_sequence=sequence),
         valid_duration=None,
     )

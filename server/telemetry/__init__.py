@@ -1,0 +1,1 @@
+"""Who observes requests, batches and RPCs: metrics, traces, logs, and what the console shows."""
