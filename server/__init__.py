@@ -19,6 +19,6 @@ Layout, from the wire inward; a package may import those below it, and ``scripts
 - ``models``: which versions are in memory;
 - ``security``: who may call, and how often;
 - ``config``: settings;
-- ``call``, ``deadline``, ``refusal``, ``back_off``, ``time_slice``, ``process_tree``, ``trace_context``: nouns of the
-  whole server, free of transport.
+- ``call``, ``grant``, ``deadline``, ``refusal``, ``back_off``, ``time_slice``, ``process_tree``, ``trace_context``:
+  nouns of the whole server, free of transport.
 """

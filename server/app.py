@@ -127,9 +127,14 @@ def _settled(settings: Settings) -> Settings:
     )
     log = settings.decisions.path
     decisions = settings.decisions.model_copy(update={"path": log.expanduser().absolute() if log is not None else None})
+    keys = settings.security.keys_file
+    security = settings.security.model_copy(
+        update={"keys_file": keys.expanduser().absolute() if keys is not None else None}
+    )
     return settings.model_copy(
         update={
             "decisions": decisions,
+            "security": security,
             "registry": settings.registry.absolute(),
             "model_path": settings.model_path.absolute() if settings.model_path is not None else None,
             "models": models,

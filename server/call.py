@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 from contextvars import ContextVar
 
+from batching import PriorityClass
+from server.grant import Grant
 from server.trace_context import TraceContext
 
 
@@ -20,10 +22,13 @@ class Call:
         method: Full method name, ``/package.Service/Method``.
         received_at: Receipt, in seconds on the monotonic clock.
         rpc_deadline: The RPC's own deadline on the monotonic clock, or None where the caller set none.
-        caller: Identity used for fairness between callers; empty where unknown.
+        caller: Identity used for fairness between callers and for what they own; empty where unknown. An authenticated
+            caller's is not his to choose.
         routing_key: Metadata ``x-tickserve-routing-key``; empty where absent.
         trace: Its place in its caller's trace, or in one that begins here; None where neither side traces it.
         trace_id: Of that trace, 32 hexadecimal digits, as answers tell it; empty where there is none.
+        owner: Whose windows it writes and reads; empty where nobody is authenticated: all share them then.
+        grant: The caller's rights; None where API keys are not asked for.
     """
 
     method: str
@@ -33,6 +38,17 @@ class Call:
     routing_key: str = ""
     trace_id: str = ""
     trace: TraceContext | None = None
+    owner: str = ""
+    grant: Grant | None = None
+
+    def check_priority(self, priority: PriorityClass) -> None:
+        """Lets a class pass that the caller may ask for.
+
+        Raises:
+            Refusal: PRIORITY_NOT_ALLOWED.
+        """
+        if self.grant is not None:
+            self.grant.check_priority(priority)
 
 
 current_call: ContextVar[Call | None] = ContextVar("tickserve_call", default=None)

@@ -28,6 +28,7 @@ from server.http.http_app import build_http_app
 from server.observation.sampler import process_sampler
 from server.replica import Replica
 from server.rpc.dispatch import Dispatcher, NoMessage
+from server.security.authorizer import process_authorizer
 from server.statistics.ray_statistics_board import RayStatisticsBoard
 from server.telemetry.logging_setup import Logs, log_to_replica_file
 from server.telemetry.scrape_port import Page
@@ -62,7 +63,7 @@ class PredictorDeployment:
         def metrics() -> Page | None:
             return self._replica.metrics.page if self._replica is not None else None
 
-        return build_http_app(lambda: self._replica, metrics=metrics, routers=[console])
+        return build_http_app(lambda: self._replica, metrics=metrics, routers=[console], authorizer=process_authorizer)
 
     async def reconfigure(self, live: dict[str, Any]) -> None:
         """Puts the live settings in force: Ray Serve calls it before the first request, and whenever they change.
@@ -86,6 +87,7 @@ class PredictorDeployment:
             on_hang=_end_process,
             board=RayStatisticsBoard(),
             sampler=process_sampler,
+            authorizer=process_authorizer,
             node_id=ray.get_runtime_context().get_node_id(),
         )
         await replica.start()

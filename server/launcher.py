@@ -11,7 +11,6 @@ import logging
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -31,7 +30,9 @@ from server.config.settings import Settings, SettingsError
 from server.edge.edge import Edge
 from server.edge.haproxy_process import EdgeError
 from server.edge.settings_edge import edge_for, new_secret
+from server.free_port import require_free
 from server.health.health import PREDICTION_SERVICE
+from server.launch_error import LaunchError as LaunchError
 from server.security.edge_identity import SECRET_VARIABLE
 
 logger = logging.getLogger("tickserve")
@@ -47,10 +48,6 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 READY = "ready"
 RECONFIGURED = "reconfigured"
 FAILED = "failed: "
-
-
-class LaunchError(RuntimeError):
-    """The service could not be started; the message says why and what to do."""
 
 
 class _StopRequestedError(BaseException):
@@ -109,7 +106,7 @@ def running(settings: Settings) -> Iterator[RunningService]:
     import_original(registry, model_path=settings.model_path, default_model=settings.default_model)
     registry.resolve(settings.default_model)
     for port in (settings.grpc_port, settings.http_port):
-        _require_free(settings.inner_host(), port)
+        require_free(settings.inner_host(), port)
     secret = new_secret()
     process_tree.adopt_orphans()
     with _edge(settings, secret) as edge, tempfile.TemporaryFile("w+", prefix="tickserve-") as log:
@@ -141,7 +138,7 @@ def _edge(settings: Settings, secret: str) -> Iterator[Edge | None]:
         return
     with contextlib.closing(edge):
         for port in (settings.tls.grpc_port, settings.tls.http_port):
-            _require_free(settings.host, port)
+            require_free(settings.host, port)
         try:
             edge.prepare()  # before Ray, which takes its time: a wrong certificate is told at once
         except EdgeError as error:
@@ -152,7 +149,8 @@ def _edge(settings: Settings, secret: str) -> Iterator[Edge | None]:
 def serve_until_signalled(settings: Settings, *, reload: Callable[[], Settings]) -> None:
     """Runs the service, says when it answers, and stops it on SIGINT or SIGTERM.
 
-    Prints `tickserve ready grpc=HOST:PORT http=HOST:PORT` once it answers, with ` tls=on` where these are the edge's. On SIGHUP it reads its settings again.
+    Prints `tickserve ready grpc=HOST:PORT http=HOST:PORT` once it answers, and ` tls=on` where these are the edge's. On
+    SIGHUP it reads its settings again.
 
     Args:
         settings: The server's settings.
@@ -290,23 +288,6 @@ def _stop(child: subprocess.Popen[str]) -> None:
         child.returncode = child.returncode if child.returncode is not None else -signal.SIGKILL
         if killed:
             logger.info("killed %d processes that did not stop by themselves", len(killed))
-
-
-def _require_free(host: str, port: int) -> None:
-    """Refuses a port that somebody listens on: HAProxy would share or fail it without naming it.
-
-    Raises:
-        LaunchError: The port is taken.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise LaunchError(
-                f"{host}:{port} cannot be listened on ({error.strerror}): stop what uses it, or choose another with "
-                "--grpc-port or --http-port (TICKSERVE_GRPC_PORT, TICKSERVE_HTTP_PORT)."
-            ) from None
 
 
 def _loopback(host: str) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 
 from batching import Batcher
 from model.registry import Registry
-from server.config.cache_settings import CacheSettings
 from server.config.live_settings import LiveSettings
 from server.config.settings import Settings
 from server.health.deep_check import DeepCheck
@@ -32,10 +31,11 @@ from server.models.version_source import RegistrySource
 from server.observation.observer import Observer, Observers
 from server.observation.request_watch import RequestWatcher
 from server.observation.sampler import Sampler
-from server.replica_figures import Telling
+from server.replica_door import open_door
+from server.replica_figures import Telling, telling_of
 from server.replica_metrics import ReplicaMetrics
-from server.results.known_results import KnownResults, SharedResults
-from server.results.redis_result_cache import RedisResultCache
+from server.replica_stores import caller_limits, connect_results, window_store
+from server.results.known_results import KnownResults
 from server.routes.route_table import RouteTable
 from server.routes.routed_predictor import RoutedPredictor
 from server.rpc.dispatch import Dispatcher
@@ -43,14 +43,12 @@ from server.rpc.errors import reason_of
 from server.rpc.model_service import ModelService
 from server.rpc.prediction_service import PredictionService
 from server.rpc.tick_service import TickService
+from server.security.authorizer import Authorizer
 from server.statistics.replica_snapshot import CacheFigures, ReplicaSnapshot
 from server.statistics.statistics_board import WATCHED_FOR, StatisticsBoard
 from server.telemetry.recent import RecentActivity
 from server.telemetry.replica_logs import ReplicaLogs
 from server.telemetry.trace_observer import TraceObserver
-from server.windows.memory_window_store import MemoryWindowStore
-from server.windows.redis_window_store import RedisWindowStore
-from server.windows.window_store import WindowStore
 
 _PUBLISH_INTERVAL = 1.0
 
@@ -68,6 +66,7 @@ class Replica:
         board: Where replicas tell each other of themselves; None where there is only one.
         observers: Told of every request, batch and RPC that ends.
         sampler: Places calls in traces, at the seam; None where no seam is told of the settings.
+        authorizer: Lets calls in, at the seam; likewise. Opened by `start`.
         node_id: Where it runs, as Ray names it; empty without Ray.
 
     Attributes:
@@ -87,6 +86,7 @@ class Replica:
         board: StatisticsBoard | None = None,
         observers: Sequence[Observer] = (),
         sampler: Sampler | None = None,
+        authorizer: Authorizer | None = None,
         node_id: str = "",
     ) -> None:
         self._replica_id = replica_id
@@ -94,11 +94,14 @@ class Replica:
         self._started_at = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._live = LiveSettings(settings)
+        self._authorizer = authorizer or Authorizer()
         registry = Registry(settings.registry)
         self.tracing = TraceObserver(replica_id=replica_id, node_id=node_id, sampler=sampler or Sampler())
         self.logs = ReplicaLogs(settings, replica_id=replica_id)
         self._recent = RecentActivity()
-        self.metrics = ReplicaMetrics(settings.metrics, replica_id=replica_id, node_id=node_id)
+        self.metrics = ReplicaMetrics(
+            settings.metrics, replica_id=replica_id, node_id=node_id, authorizer=self._authorizer
+        )
         own = (self.tracing, *self.metrics.observers, *self.logs.observers, self._recent)
         self._observers = Observers((*observers, *own))
         shared_traces = SharedTraces()
@@ -114,8 +117,8 @@ class Replica:
         self._deep_check = DeepCheck(
             self._batcher, model=self._pool.default, settings=lambda: self._live.current.health
         )
-        self._windows = _window_store(settings)
-        self._known = KnownResults(self._live, connect=_connect_redis)
+        self._windows = window_store(settings)
+        self._known = KnownResults(self._live, connect=connect_results)
         predictor = Predictor(
             self._batcher,
             replica_id=replica_id,
@@ -128,9 +131,14 @@ class Replica:
             predictor, self._routes, statistics=self._batcher.statistics, gate=self.logs.gate
         )
         watcher = RequestWatcher(self._observers, now=self._routed.now, reason_of=reason_of)
-        predictions = PredictionService(predictor=self._routed, windows=self._windows, live=self._live, watcher=watcher)
+        self._limits = limits = caller_limits(self._live)
+        predictions = PredictionService(
+            predictor=self._routed, windows=self._windows, live=self._live, watcher=watcher, limits=limits
+        )
         self._idempotency = predictions.idempotency
-        self._ticks = TickService(predictor=self._routed, windows=self._windows, live=self._live, watcher=watcher)
+        self._ticks = TickService(
+            predictor=self._routed, windows=self._windows, live=self._live, watcher=watcher, limits=limits
+        )
         self._models = models = ModelService(
             registry=registry,
             pool=self._pool,
@@ -163,8 +171,11 @@ class Replica:
 
         Raises:
             model.errors.ModelError: The default model cannot be served; the message names file, reason and remedy.
+            Exception: The door could not be opened; see `open_door`.
         """
+        await open_door(self._authorizer, self._live.current)
         self._known.apply_settings()
+        self._limits.start()
         self.tracing.apply(self._live.current.tracing)
         self.logs.start()
         await self.metrics.start()
@@ -210,7 +221,9 @@ class Replica:
         await self._batcher.close(drain=True)
         await self._windows.close()
         await self._known.close()
+        await self._limits.close()
         self._pool.close()
+        await asyncio.to_thread(self._authorizer.close)
         await asyncio.to_thread(self.tracing.close)
         await asyncio.to_thread(self.metrics.close)
         await asyncio.to_thread(self.logs.close)
@@ -243,6 +256,8 @@ class Replica:
             readiness=self._health.readiness(),
             deep_health=self._deep_check.health,
             loop_lag=self.loop_lag.greatest,
+            refused_calls=dict(self._authorizer.refusals),
+            keys=self._authorizer.key_state,
             cache=CacheFigures(results=results, shared=shared, request_ids=self._idempotency.statistics()),
         )
 
@@ -268,14 +283,7 @@ class Replica:
         await self.metrics.run(self.snapshot, loaded=self._pool.loaded, open_streams=streams, telling=self._telling)
 
     def _telling(self) -> Telling:
-        decisions = self.logs.decisions
-        return Telling(
-            observer_failures=self._observers.failure_count,
-            spans_exported=self.tracing.exported_span_count,
-            spans_dropped=self.tracing.dropped_span_count,
-            decisions_written=decisions.written_count if decisions is not None else 0,
-            decisions_dropped=decisions.dropped_count if decisions is not None else 0,
-        )
+        return telling_of(self._observers, self.tracing, self.logs.decisions)
 
     async def _publish_statistics(self, board: StatisticsBoard) -> None:
         """Tells the other replicas of this one; a board that is gone costs them news, and this one nothing."""
@@ -285,15 +293,7 @@ class Replica:
                 figures, details = self._models.serialized_snapshot(), self._recent.details()
                 if await board.publish(self._replica_id, figures, details):
                     self._recent.watch(WATCHED_FOR)
+                if self._limits.is_used:
+                    self._limits.note_replicas(1 + len(await board.others(self._replica_id)))
             except Exception as error:
                 logger.warning("statistics were not published: %s", error)
-
-
-def _connect_redis(settings: CacheSettings) -> SharedResults:
-    return RedisResultCache(settings.redis_url, ttl=settings.redis_ttl, timeout=settings.redis_timeout)
-
-
-def _window_store(settings: Settings) -> WindowStore:
-    if settings.windows.store == "redis":
-        return RedisWindowStore(settings.windows, max_symbols=settings.max_symbols)
-    return MemoryWindowStore(settings.windows, max_symbols=settings.max_symbols)

@@ -10,11 +10,14 @@ import importlib.metadata
 from collections.abc import Mapping
 
 from server.models.served_model import ServedModel
+from server.observation.observer import Observers
 from server.statistics.replica_snapshot import CacheFigures, ReplicaSnapshot
 from server.telemetry import metric_catalogue as metrics
+from server.telemetry.decision_log import DecisionLog
 from server.telemetry.device_figures import ProcessFigures
 from server.telemetry.instruments import Instruments
 from server.telemetry.series import Counter, Growth
+from server.telemetry.trace_observer import TraceObserver
 
 _RELEASE = importlib.metadata.version("tickserve-server")
 
@@ -36,6 +39,17 @@ class Telling:
     spans_dropped: int = 0
     decisions_written: int = 0
     decisions_dropped: int = 0
+
+
+def telling_of(observers: Observers, tracing: TraceObserver, decisions: DecisionLog | None) -> Telling:
+    """Returns how telemetry fares now."""
+    return Telling(
+        observer_failures=observers.failure_count,
+        spans_exported=tracing.exported_span_count,
+        spans_dropped=tracing.dropped_span_count,
+        decisions_written=decisions.written_count if decisions is not None else 0,
+        decisions_dropped=decisions.dropped_count if decisions is not None else 0,
+    )
 
 
 class ReplicaFigures:
@@ -76,6 +90,11 @@ class ReplicaFigures:
         make.counter(metrics.CONFLATED).follow(ticks.conflated)
         make.counter(metrics.RESUMED).follow(ticks.resumed)
         make.counter(metrics.STORE_FAILURES).follow(snapshot.store_failures)
+        for reason, total in snapshot.refused_calls.items():
+            make.counter(metrics.UNAUTHENTICATED, reason.name).follow(total)
+        if snapshot.keys is not None:
+            make.gauge(metrics.API_KEYS).set(snapshot.keys.key_count)
+            make.gauge(metrics.API_KEYS_STALE, self._replica_id).set(snapshot.keys.is_stale)
 
     def note_lag(self, seconds: float) -> None:
         """Counts by how much the event loop was late."""

@@ -15,6 +15,7 @@ from server.models.served_model import ServedModel
 from server.observation.observer import Observer
 from server.replica_figures import ReplicaFigures, Telling
 from server.rpc.errors import CODES
+from server.security.authorizer import Authorizer
 from server.statistics.replica_snapshot import ReplicaSnapshot
 from server.telemetry.device_figures import process_probe
 from server.telemetry.instruments import Instruments
@@ -34,6 +35,7 @@ class ReplicaMetrics:
     Args:
         settings: What the operator wants of it.
         replica_id: Names the replica.
+        authorizer: Lets scrapers in.
         node_id: Names the node among all that ever were, so that its replicas meet in a folder that no other start
             has; empty where there are no others to meet: then it counts for itself, unless the settings name a folder.
 
@@ -42,8 +44,11 @@ class ReplicaMetrics:
         page: Returns what is scraped; None where nothing is. Blocks.
     """
 
-    def __init__(self, settings: MetricsSettings, *, replica_id: str, node_id: str = "") -> None:
+    def __init__(
+        self, settings: MetricsSettings, *, replica_id: str, authorizer: Authorizer, node_id: str = ""
+    ) -> None:
         self._settings = settings
+        self._authorizer = authorizer
         self._node_id = node_id
         self._instruments = Instruments()
         self._figures = ReplicaFigures(self._instruments, replica_id)
@@ -65,7 +70,7 @@ class ReplicaMetrics:
             return
         self.page = Exposition(folder)
         if self._settings.port:
-            self._port = ScrapePort(self._settings.host, self._settings.port, self.page)
+            self._port = ScrapePort(self._settings.host, self._settings.port, self.page, authorizer=self._authorizer)
             self._port.start()
 
     def note_lag(self, seconds: float) -> None:

@@ -74,8 +74,8 @@ def apply_local(environment: MutableMapping[str, str]) -> None:
     """Sets what only a Ray of our own on this one machine may have: never put it into a cluster's environment.
 
     Ray calls the machine 127.0.0.1 then, as it does where the variable's name says, and so its own servers listen on
-    loopback alone. Its token is new at each start and in no file, unless the operator has set one: for `ray` and `serve`
-    commands beside the service.
+    loopback alone. Its token is new at each start and in no file, unless the operator has set one, for `ray` and
+    `serve` commands beside the service.
     """
     environment.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     if not environment.get("RAY_AUTH_TOKEN") and not environment.get("RAY_AUTH_TOKEN_PATH"):

@@ -25,6 +25,7 @@ from server.health.health import Health
 from server.replica import Replica
 from server.rpc.dispatch import Dispatcher, NoMessage
 from server.rpc.ingress import METHODS, IngressHandler
+from server.security.authorizer import Authorizer
 
 # Of every call, as HAProxy and a client's deadline would have it.
 _METADATA = (("user-agent", "grpc-python/1.81.1"), ("x-tickserve-routing-key", "stages"), ("x-forwarded-for", "-"))
@@ -147,7 +148,9 @@ def serialise(response: Message | NoMessage) -> bytes:
 
 def through_seam(unary: Any, stream: Any, *, routing_key: bool = False) -> Mount:
     """Returns functions behind the seam, each call with a context of its own."""
-    handler = IngressHandler(unary={"Predict": unary}, streamed={"StreamPredict": stream})
+    authorizer = Authorizer()
+    authorizer.open(ring=None)
+    handler = IngressHandler(unary={"Predict": unary}, streamed={"StreamPredict": stream}, authorizer=authorizer)
 
     def call(request: bytes) -> Awaitable[bytes]:
         served: Any = handler.service(_Details(METHODS["Predict"]))  # type: ignore[arg-type]  # has what is read

@@ -90,6 +90,18 @@ CAUSE = Row(
             ),
         ),
         Panel(
+            title="API keys",
+            description=(
+                "Keys in force. `stale` above 0: so many replicas cannot read the file of keys. The former keys "
+                "hold: those added since are unknown, those revoked still open. The log says why."
+            ),
+            unit="none",
+            queries=(
+                Query(expr=highest("tickserve_api_keys"), legend="keys"),
+                Query(expr=total("tickserve_api_keys_stale"), legend="stale"),
+            ),
+        ),
+        Panel(
             title="Arms",
             description=(
                 "Calls to each arm of a route, by end. `error` or `late` at the candidate and not at stable: the "

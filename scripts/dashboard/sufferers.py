@@ -144,5 +144,14 @@ SUFFERERS = Row(
                 ),
             ),
         ),
+        Panel(
+            title="Refused at the door",
+            description=(
+                "Calls without a valid API key, by reason; they count as no RPCs. A step up: a key has expired or was "
+                "revoked (API_KEY_INVALID), a new client has none (API_KEY_MISSING), or somebody tries."
+            ),
+            unit="reqps",
+            queries=(Query(expr=rate("tickserve_unauthenticated_total", "reason"), legend="{{reason}}"),),
+        ),
     ),
 )

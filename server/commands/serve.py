@@ -13,6 +13,8 @@ from server.commands.console import fail
 from server.config.profiles import ProfileName
 from server.config.settings import Settings, SettingsError, load_settings
 from server.launcher import LaunchError, serve_until_signalled
+from server.replica_door import require_keys
+from server.security.key_file import KeyFileError
 from server.telemetry.logging_setup import log_to_stream
 
 
@@ -67,10 +69,11 @@ def serve(
         return changed
 
     try:
+        require_keys(settings)
         serve_until_signalled(settings, reload=reload)
     except ModelError as error:
         fail(f"{error}\nTrain a model with `tickserve train`, or name another registry with --registry.")
-    except LaunchError as error:
+    except (LaunchError, KeyFileError) as error:
         fail(str(error))
     finally:
         logs.close()

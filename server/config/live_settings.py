@@ -26,6 +26,7 @@ LIVE_FIELDS = frozenset(
         "cache",
         "tracing",
         "health",
+        "limits",
         "log",
         "routes",
     }

@@ -21,13 +21,16 @@ from server.config.console_settings import ConsoleSettings
 from server.config.decision_settings import DecisionSettings
 from server.config.fields import OptionalPath, Port
 from server.config.health_settings import HealthSettings
+from server.config.limit_settings import LimitSettings
 from server.config.log_settings import LogSettings
 from server.config.metrics_settings import MetricsSettings
 from server.config.model_settings import ModelSettings
 from server.config.original_variables import OriginalSource
-from server.config.profiles import PROFILE_VARIABLE, PROFILES, ProfileName
+from server.config.profile_source import ProfileSource
+from server.config.profiles import PROFILE_VARIABLE, ProfileName
 from server.config.route_settings import ModelName, RouteSettings
 from server.config.scheduler_settings import ClassTimeouts, SchedulerSettings, Seconds
+from server.config.security_settings import SecuritySettings, is_loopback, public_bind_fault
 from server.config.tls_settings import TlsSettings
 from server.config.tracing_settings import TracingSettings
 from server.config.window_settings import WindowSettings
@@ -36,7 +39,9 @@ CONFIG_VARIABLE = "TICKSERVE_CONFIG"
 DEFAULT_FILE = "tickserve.toml"
 _PREFIX = "TICKSERVE_"
 # Variables of the client, of the edge's secret and of this module that share the prefix.
-_OTHER_VARIABLES = {CONFIG_VARIABLE, "TICKSERVE_TARGET", "TICKSERVE_EDGE_SECRET"}
+_OTHER_VARIABLES = {CONFIG_VARIABLE, "TICKSERVE_EDGE_SECRET"} | {
+    f"TICKSERVE_{name}" for name in ("TARGET", "API_KEY", "CA", "CERT", "KEY")
+}
 
 
 class SettingsError(Exception):
@@ -58,6 +63,7 @@ class Settings(BaseSettings):
     grpc_port: Port = Field(default=9000, description="Port of the gRPC services")
     http_port: Port = Field(default=8000, description="Port of the HTTP side")
     tls: TlsSettings = TlsSettings()
+    security: SecuritySettings = SecuritySettings()
     reflection: bool = Field(default=True, description="Whether gRPC reflection is served")
     access_log: bool = Field(
         default=False,
@@ -146,6 +152,7 @@ class Settings(BaseSettings):
     )
     windows: WindowSettings = WindowSettings()
 
+    limits: LimitSettings = LimitSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     cache: CacheSettings = CacheSettings()
     console: ConsoleSettings = ConsoleSettings()
@@ -181,6 +188,14 @@ class Settings(BaseSettings):
             raise ValueError("grpc_port and http_port must differ")
         if self.tls.enabled and {self.tls.grpc_port, self.tls.http_port} & {self.grpc_port, self.http_port}:
             raise ValueError("tls.grpc_port and tls.http_port must differ from grpc_port and http_port, on loopback")
+        if fault := public_bind_fault(
+            self.security,
+            host=self.host,
+            metrics_host=self.metrics.host if self.metrics.enabled and self.metrics.port else "",
+            has_tls=self.tls.enabled,
+            has_client_certificates=self.tls.client_ca is not None and self.tls.client_certificates == "required",
+        ):
+            raise ValueError(fault)
         return self
 
     @classmethod
@@ -202,6 +217,11 @@ class Settings(BaseSettings):
         """Returns the address that Ray Serve listens on: loopback where the TLS edge listens on `host`."""
         return "127.0.0.1" if self.tls.enabled else self.host
 
+    def reflection_is_open(self) -> bool:
+        """Returns whether reflection, where it is served, is served to callers who show no key."""
+        chosen = self.security.open_reflection
+        return is_loopback(self.host) if chosen is None else chosen
+
     def effective_engine_threads(self) -> int:
         """Returns the threads of one engine call: the setting, or the replica's CPUs less one, at least one.
 
@@ -217,21 +237,6 @@ class Settings(BaseSettings):
     def engine_kind(self) -> Literal["auto", "eager", "torchscript", "openvino", "cuda"]:
         """Returns the kind of engine to create."""
         return self.engine if self.compile else "eager"
-
-
-class ProfileSource(PydanticBaseSettingsSource):
-    """The weakest source: the values of the profile that the stronger ones, or the original variable, name."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Not used: the profile is read as a whole."""
-        del field
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        """Returns the profile's values, or none; an unknown name is left to the field's own validation."""
-        name = self.current_state.get("profile") or os.environ.get(PROFILE_VARIABLE, "")
-        values = PROFILES.get(name)
-        return {"profile": name} | (values.model_dump() if values is not None else {})
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -1,4 +1,4 @@
-"""The certificates' files: what is in them now, as HAProxy takes it, and whether they have changed. Owns the reading."""
+"""The certificates' files: what is in them now, as HAProxy takes it, and whether they have changed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The TLS edge while it runs: its private folder, its process, started again when it ends, its certificates kept fresh.
 
-Owns the supervising thread, in which all of this happens. Knows nothing of Ray, and nothing of what is behind it save two
+Owns the supervising thread, in which all of this happens. Knows nothing of Ray, and of what is behind it two
 addresses.
 """
 
@@ -100,6 +100,11 @@ class Edge:
         self._started.wait()
         if self._failure is not None:
             raise self._failure
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie while it lives."""
+        return self._folder
 
     @property
     def pid(self) -> int | None:

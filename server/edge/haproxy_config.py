@@ -1,7 +1,7 @@
 """The configuration of the edge's HAProxy: text from values, and nothing else.
 
-Owns every directive and why it is there. Knows no settings, starts nothing, reads no file. Source of the directives: the
-HAProxy 2.8 configuration manual.
+Owns every directive and why it is there. Knows no settings, starts nothing, reads no file. Source of the directives:
+the HAProxy 2.8 configuration manual.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def _frontend(plan: EdgePlan, *, name: str, port: int, alpn: str) -> list[str]:
 
 
 def _identity(plan: EdgePlan) -> str:
-    """Returns the rule that names the caller by its verified certificate; a name that is not an identity names nobody."""
+    """Returns the rule that names the caller by its verified certificate; a name of another form names nobody."""
     found = name = "ssl_c_s_dn(cn)"
     known = ""
     if plan.maps_identities:

@@ -2,11 +2,11 @@
 
 Ray Serve calls `add_services` on every gRPC server that it starts and replaces the handlers' functions with its own.
 The handler here wraps those again, so that the real `grpc.aio.ServicerContext` is seen once: the client's true
-deadline, the trace and the routing key are put in a context variable that Ray Serve's code carries to the service
-methods unknowing.
+deadline, the caller, the trace and the routing key are put in a context variable that Ray Serve's code carries to the
+service methods unknowing. Whoever may not call is refused here, before Ray Serve counts the call.
 Requests stay raw bytes (no deserializer), so that garbage can be answered with a typed error and a stream survives it.
 
-Health and reflection are served natively: their handlers show Ray Serve nothing to replace.
+Health and reflection are served natively: their handlers show Ray Serve nothing to replace. Health is open to all.
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ from server.call import Call, current_call
 from server.deadline import latest_common_deadline
 from server.health.health import Health, process_health
 from server.observation.sampler import Sampler, process_sampler
+from server.refusal import Refusal
+from server.rpc.errors import set_status
+from server.security.authorizer import Authorizer, process_authorizer
+from server.security.edge_identity import Metadata
+from server.security.metadata_limit import process_metadata_limit
 from tickserve.v1 import model_service_pb2, prediction_service_pb2
 
 ROUTING_KEY = "x-tickserve-routing-key"
-_MAX_ROUTING_KEY = 256
 
 _SERVICES = (
     prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"],
@@ -62,6 +66,7 @@ class IngressHandler(grpc.GenericRpcHandler):
         unary: Function of each unary method, by short name.
         streamed: Function of each bidirectional method, by short name.
         sampler: Places each call in a trace, or in none.
+        authorizer: Lets calls in.
 
     Under Ray Serve the functions given here are replaced; on a server of our own they are served as they are.
     """
@@ -72,6 +77,7 @@ class IngressHandler(grpc.GenericRpcHandler):
         unary: Mapping[str, Unary],
         streamed: Mapping[str, Streamed],
         sampler: Sampler = process_sampler,
+        authorizer: Authorizer = process_authorizer,
     ) -> None:
         # Ray Serve reads and replaces this attribute by its name.
         self._method_handlers: dict[str, Handler] = {
@@ -80,6 +86,7 @@ class IngressHandler(grpc.GenericRpcHandler):
         }
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
         self._sampler = sampler
+        self._authorizer = authorizer
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """Returns the handler of a method, or None for another handler to try."""
@@ -90,15 +97,20 @@ class IngressHandler(grpc.GenericRpcHandler):
         known, wrapped = self._wrapped.get(method, (None, None))
         if wrapped is None or known is not handler:
             # Remembered with its origin: Ray Serve may replace a handler at any time.
-            wrapped = _within_call(method, handler, self._sampler)
+            wrapped = _within_call(method, handler, self._sampler, self._authorizer)
             self._wrapped[method] = (handler, wrapped)
         return wrapped
 
 
 class NativeHandler(grpc.GenericRpcHandler):
-    """Collects services that run on the gRPC server itself, out of Ray Serve's sight."""
+    """Collects services that run on the gRPC server itself, out of Ray Serve's sight.
 
-    def __init__(self) -> None:
+    Args:
+        admit: Lets streams in, or raises a refusal; None: all may come.
+    """
+
+    def __init__(self, *, admit: Callable[[Metadata], None] | None = None) -> None:
+        self._admit = admit
         # Empty for good: what Ray Serve does not see it does not route to a deployment.
         self._method_handlers: dict[str, Handler] = {}
         self._native: list[grpc.GenericRpcHandler] = []
@@ -115,7 +127,7 @@ class NativeHandler(grpc.GenericRpcHandler):
         for handler in self._native:
             found = handler.service(handler_call_details)
             if found is not None:
-                return found
+                return found if self._admit is None else _guarded(found, self._admit)
         return None
 
 
@@ -147,48 +159,68 @@ def add_to_server(
     streamed: Mapping[str, Streamed],
     health: Health = process_health,
     sampler: Sampler = process_sampler,
+    authorizer: Authorizer = process_authorizer,
 ) -> None:
     """Adds the contract's methods and health to any grpc.aio server."""
     native = NativeHandler()
     health_pb2_grpc.add_HealthServicer_to_server(health, native)
-    server.add_generic_rpc_handlers((IngressHandler(unary=unary, streamed=streamed, sampler=sampler),))
+    handler = IngressHandler(unary=unary, streamed=streamed, sampler=sampler, authorizer=authorizer)
+    server.add_generic_rpc_handlers((handler,))
     server.add_generic_rpc_handlers((native,))
 
 
-def add_reflection(server: GrpcServer) -> None:
+def add_reflection(server: GrpcServer, authorizer: Authorizer = process_authorizer) -> None:
     """Adds server reflection that also lists health, which Ray Serve's own would leave out."""
-    native = NativeHandler()
+    native = NativeHandler(admit=authorizer.admit_reflection)
     names = [service.full_name for service in _SERVICES]
     names += ["grpc.health.v1.Health", reflection.SERVICE_NAME]
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), native)
     server.add_generic_rpc_handlers((native,))
 
 
-def call_from(method: str, context: Context, sampler: Sampler) -> Call:
-    """Reads what the seam needs from a real servicer context."""
+def call_from(method: str, context: Context, sampler: Sampler, authorizer: Authorizer) -> Call:
+    """Lets a call in, and reads what the seam needs from its real servicer context.
+
+    Raises:
+        Refusal: The caller may not call.
+    """
     now = time.monotonic()
     remaining = cast("float | None", context.time_remaining())  # None without a deadline; the stubs forget it
-    metadata = {str(key): value for key, value in context.invocation_metadata() or ()}
-    routing_key = _text(metadata.get(ROUTING_KEY))[:_MAX_ROUTING_KEY]
+    process_metadata_limit.check(context.invocation_metadata() or ())
+    metadata = metadata_of(context)
+    admission = authorizer.admit(method.rpartition("/")[2], metadata)
+    routing_key = _text(metadata.get(ROUTING_KEY))
     trace = sampler.place(_text(metadata.get("traceparent")))
     return Call(
         method=method,
         received_at=now,
         rpc_deadline=latest_common_deadline(received_at=now, remaining=remaining),
-        caller=routing_key,
+        # Whoever is known cannot take another's name, nor another's share, by a routing key.
+        caller=admission.identity or routing_key,
+        owner=admission.owner,
+        grant=admission.grant,
         routing_key=routing_key,
         trace_id="" if trace is None else trace.trace_id,
         trace=trace,
     )
 
 
-def _within_call(method: str, handler: Handler, sampler: Sampler) -> Handler:
-    """Returns a handler that serves the same function with `current_call` set."""
+def metadata_of(context: Context) -> Metadata:
+    """Returns an RPC's metadata by name; of a name that comes twice, the last value."""
+    return {str(key): value for key, value in context.invocation_metadata() or ()}
+
+
+def _within_call(method: str, handler: Handler, sampler: Sampler, authorizer: Authorizer) -> Handler:
+    """Returns a handler that serves the same function with `current_call` set, to those who may call."""
     if handler.response_streaming:
         stream: Any = handler.stream_stream
 
         async def serve_stream(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-            current_call.set(call_from(method, context, sampler))
+            try:
+                current_call.set(call_from(method, context, sampler, authorizer))
+            except Refusal as refusal:
+                set_status(context, refusal)
+                return
             # Closed at once when the RPC ends early, not when the garbage collector comes by.
             async with contextlib.aclosing(stream(requests, context)) as responses:
                 async for response in responses:
@@ -200,11 +232,34 @@ def _within_call(method: str, handler: Handler, sampler: Sampler) -> Handler:
 
     async def serve_unary(request: bytes, context: Context) -> bytes:
         # gRPC runs each RPC in a task, and so a context, of its own: there is nothing to reset.
-        current_call.set(call_from(method, context, sampler))
+        try:
+            current_call.set(call_from(method, context, sampler, authorizer))
+        except Refusal as refusal:
+            set_status(context, refusal)
+            return b""
         response: bytes = await unary(request, context)
         return response
 
     return grpc.unary_unary_rpc_method_handler(serve_unary)
+
+
+def _guarded(handler: Handler, admit: Callable[[Metadata], None]) -> Handler:
+    """Returns a bidirectional handler that serves the same function to those who are let in."""
+    stream: Any = handler.stream_stream
+
+    async def serve(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        try:
+            admit(metadata_of(context))
+        except Refusal as refusal:
+            set_status(context, refusal)
+            return
+        async with contextlib.aclosing(stream(requests, context)) as responses:
+            async for response in responses:
+                yield response
+
+    return grpc.stream_stream_rpc_method_handler(
+        serve, request_deserializer=handler.request_deserializer, response_serializer=handler.response_serializer
+    )
 
 
 def _text(value: str | bytes | None) -> str:

@@ -28,6 +28,7 @@ from server.rpc.encode import write_prediction, write_replay
 from server.rpc.errors import explain, to_status
 from server.rpc.request_checks import check_count, claim_id, payload_digest
 from server.rpc.response_stream import ResponseStream
+from server.security.caller_limits import CallerLimits
 from server.windows.window_store import WindowStore
 from tickserve.v1 import prediction_pb2
 from tickserve.v1.prediction_service_pb2 import (
@@ -54,6 +55,8 @@ class Terms:
     deadline: float
     received_at: float
     max_age: float | None
+    # How many of the items, the first ones, are within their caller's rate.
+    admitted: int = 1
     # Arms by model, of a stream that has a routing key: it keeps them. None elsewhere.
     kept_arms: dict[str, Arm] | None = None
 
@@ -66,6 +69,7 @@ class PredictionService:
         windows: The symbols' windows, for requests that name a symbol.
         live: Limits, and what deadlines follow from.
         watcher: Follows every request to its end.
+        limits: How much each caller may ask for.
 
     Attributes:
         idempotency: Which request ids were answered.
@@ -78,11 +82,13 @@ class PredictionService:
         windows: WindowStore,
         live: LiveSettings,
         watcher: RequestWatcher,
+        limits: CallerLimits,
     ) -> None:
         self._predictor = predictor
         self._windows = windows
         self._live = live
         self._watcher = watcher
+        self._limits = limits
         self.idempotency = Idempotency(live, clock=predictor.now)
 
     async def predict(self, data: bytes, call: Call) -> PredictResponse:
@@ -108,6 +114,8 @@ class PredictionService:
                 try:
                     with watches[index] as watch:
                         request_id = watch.request_id = read_request_id(item.request_id)
+                        if index >= terms.admitted:
+                            raise self._limits.refusal(call, terms.priority)
                         prediction = await self._answer_once(item, request, terms, watch)
                         return PredictBatchResult(request_id=request_id, prediction=prediction)
                 except Exception as error:
@@ -142,7 +150,7 @@ class PredictionService:
             finally:
                 in_flight.discard(request.request_id)
 
-        with self._watcher.several(call, RequestKind.STREAM_ITEM) as begun:
+        with self._limits.stream(call), self._watcher.several(call, RequestKind.STREAM_ITEM) as begun:
 
             async def read() -> None:
                 async for data in requests:
@@ -173,6 +181,8 @@ class PredictionService:
         priority = read_priority(request.priority)
         for watch in watches:
             watch.priority = priority
+        call.check_priority(priority)
+        admitted = self._limits.admit(call, priority, cost=len(watches))
         timeout = read_span(request, "timeout")
         if timeout is None and isinstance(request, StreamPredictRequest):
             # The RPC's deadline covers the whole stream: it bounds an item, but says nothing of the item's own urgency.
@@ -192,6 +202,7 @@ class PredictionService:
             deadline=deadline,
             received_at=received_at,
             max_age=max_age,
+            admitted=admitted,
             kept_arms=kept_arms,
         )
 
@@ -243,7 +254,9 @@ class PredictionService:
         elif kind == "symbol":
             watch.symbol = item.symbol
             watch.parsed()
-            window, origin = await self._windows.window(item.symbol, model.config, max_age=terms.max_age)
+            window, origin = await self._windows.window(
+                item.symbol, model.config, owner=call.owner, max_age=terms.max_age
+            )
         else:
             raise Refusal(Reason.MISSING_INPUT, "Set window, or symbol.", field="input")
         key = ""

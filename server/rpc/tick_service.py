@@ -29,6 +29,7 @@ from server.rpc.decode_ticks import read_resume
 from server.rpc.encode import write_prediction
 from server.rpc.reading_turns import ReadingTurns
 from server.rpc.tick_stream import TickStream
+from server.security.caller_limits import CallerLimits
 from server.ticks.pending_prediction import PendingPrediction
 from server.ticks.place_expiry import PlaceExpiry
 from server.ticks.session_terms import SessionTerms, check_symbol_list
@@ -55,12 +56,14 @@ class TickService:
         windows: Keeps the symbols' windows.
         live: Limits, and what deadlines follow from.
         watcher: Follows every due prediction to its end.
+        limits: How much each caller may ask for.
         wall_clock: Seconds since the epoch; event times are measured against it.
 
     Attributes:
         counters: What the streams have done.
         wall_clock: Seconds since the epoch.
         watcher: Follows every due prediction to its end.
+        limits: How much each caller may ask for.
         turns: Whose message is read next.
     """
 
@@ -71,6 +74,7 @@ class TickService:
         windows: WindowStore,
         live: LiveSettings,
         watcher: RequestWatcher,
+        limits: CallerLimits,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._predictor = predictor
@@ -83,6 +87,7 @@ class TickService:
         self.counters = TickCounters()
         self.wall_clock = wall_clock
         self.watcher = watcher
+        self.limits = limits
         self.turns = ReadingTurns()
 
     @property
@@ -101,28 +106,29 @@ class TickService:
         """Serves one stream until a side has closed it and every due prediction is answered.
 
         Raises:
-            Refusal: DRAINING where this side has closed it.
+            Refusal: DRAINING where this side has closed it; RATE_LIMITED where the caller has too many open.
         """
         if self._is_draining:
             raise draining()
-        stream = TickStream(self, call)
-        self._streams.add(stream)
-        self._all_gone.clear()
-        limit = asyncio.get_running_loop().create_task(self._limit_age(stream))
-        try:
-            async with contextlib.aclosing(stream.responses.run(stream.read(requests))) as responses:
-                async for response in responses:
-                    stream.last_sent = time.monotonic()
-                    yield response
-            if stream.is_ended:
-                raise draining()
-        finally:
-            limit.cancel()
-            self._streams.discard(stream)
-            if not self._streams:
-                self._all_gone.set()
-            stream.close()
-            await asyncio.gather(limit, return_exceptions=True)  # last: this may be cancelled
+        with self.limits.stream(call):
+            stream = TickStream(self, call)
+            self._streams.add(stream)
+            self._all_gone.clear()
+            limit = asyncio.get_running_loop().create_task(self._limit_age(stream))
+            try:
+                async with contextlib.aclosing(stream.responses.run(stream.read(requests))) as responses:
+                    async for response in responses:
+                        stream.last_sent = time.monotonic()
+                        yield response
+                if stream.is_ended:
+                    raise draining()
+            finally:
+                limit.cancel()
+                self._streams.discard(stream)
+                if not self._streams:
+                    self._all_gone.set()
+                stream.close()
+                await asyncio.gather(limit, return_exceptions=True)  # last: this may be cancelled
 
     async def drain(self, grace: float) -> None:
         """Asks every client to go elsewhere, and ends the streams that are left after `grace` seconds.
@@ -164,6 +170,7 @@ class TickService:
         if message.predict_every < 0:
             raise Refusal(Reason.INVALID_TICK, "predict_every must not be negative.", field="predict_every")
         priority = read_priority(message.priority)
+        call.check_priority(priority)
         resume = read_resume(message.resume)
         target = await self._predictor.resolve(message.model.name, message.model.version)
         # A stream that is opened anew with the same symbols meets the same arm again.
@@ -176,6 +183,7 @@ class TickService:
             predict_partial=message.predict_partial,
             conflate=message.conflate,
             resume=resume,
+            owner=call.owner,
         )
         session = TickSession(terms, self._windows, self.counters, on_durable=on_durable, on_lost=on_lost)
         await session.open()

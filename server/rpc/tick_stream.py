@@ -156,6 +156,8 @@ class TickStream:
         events: Iterable[Event]
         latest = self._service.wall_clock() + self._service.settings.windows.max_event_lead
         if kind == "tick":
+            # Before anything is applied: what is refused leaves its sequence where it was, and may be sent again.
+            self._service.limits.admit(self._call, session.terms.priority)
             tick = read_tick(message.tick, session.terms.model.config, latest=latest)
             events = session.apply(tick)
             if tick.event_time is not None:

@@ -1,8 +1,8 @@
 """What the TLS edge tells of a caller, and how the seam knows that it was the edge that told it.
 
-Owns the headers' names and the decision. The edge strips these headers from what clients send, and sets them anew with a
-secret of its own start: who reaches a replica's port beside the edge does not know it, so nothing that he says of himself
-counts. Pure; knows nothing of gRPC, of HTTP or of keys.
+Owns the headers' names and the decision. The edge strips these headers from what clients send, and sets them anew with
+a secret of its own start: who reaches a replica's port beside the edge does not know it, so nothing that he says of
+himself counts. Pure; knows nothing of gRPC, of HTTP or of keys.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def edge_secret(environment: Mapping[str, str], *, required: bool) -> str:
     secret = environment.get(SECRET_VARIABLE, "")
     if required and not secret:
         raise EdgeSecretError(
-            f"tls.cert is set, but not {SECRET_VARIABLE}: calls that pass by the TLS edge could not be told from others. "
-            "Start with `tickserve serve`, which runs the edge and sets it; where something else ends TLS, unset tls.cert."
+            f"tls.cert is set, but not {SECRET_VARIABLE}: calls that pass by the TLS edge would look like others. "
+            "Start with `tickserve serve`, which runs the edge and sets it; where something else ends TLS, unset it."
         )
     if secret and len(secret) < _LEAST_SECRET:
         raise EdgeSecretError(f"{SECRET_VARIABLE} has fewer than {_LEAST_SECRET} characters and could be guessed.")
@@ -91,7 +91,7 @@ def identity_from(metadata: Metadata, secret: str) -> str | None:
 
 
 def client_address(metadata: Metadata, secret: str) -> str | None:
-    """Returns the address that the caller connected from, for logs; None where the call did not come through the edge."""
+    """Returns the address that the caller connected from, for logs; None for a call beside the edge."""
     address = metadata.get(ADDRESS_HEADER, "") if came_through_edge(metadata, secret) else ""
     return address if isinstance(address, str) and address else None
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from batching import Statistics
 from server.health.deep_health import DeepHealth
 from server.health.readiness import Readiness
+from server.refusal import Reason
 from server.results.known_results import SharedResultsStatistics
 from server.results.request_ledger import LedgerStatistics
 from server.results.result_cache import ResultCacheStatistics
 from server.routes.route_snapshot import RouteSnapshot
+from server.security.key_ring import KeyRingState
 from server.ticks.tick_counters import TickCounters
 
 
@@ -47,6 +50,8 @@ class ReplicaSnapshot:
         readiness: Whether it takes requests, and what keeps it from it.
         deep_health: What the last check of its engine found.
         loop_lag: Most seconds by which the event loop was late in the last ten.
+        refused_calls: Calls that were refused at the seam, by reason.
+        keys: How the API keys stand; None where callers need none.
     """
 
     replica_id: str
@@ -62,3 +67,5 @@ class ReplicaSnapshot:
     readiness: Readiness = dataclasses.field(default_factory=Readiness)
     deep_health: DeepHealth = dataclasses.field(default_factory=DeepHealth)
     loop_lag: float = 0.0
+    refused_calls: Mapping[Reason, int] = dataclasses.field(default_factory=dict)
+    keys: KeyRingState | None = None

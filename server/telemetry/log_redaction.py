@@ -19,6 +19,8 @@ _SECRET_NAMES: Final = re.compile(
 # The id of a key names it and opens nothing.
 _HARMLESS_NAMES: Final = frozenset({"api_key_id", "key_id"})
 _URL_PASSWORD: Final = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s/]+(?=@)", re.IGNORECASE)
+# A key of ours wherever it stands, and a part of one, for the text may have been cut in its middle.
+_KEY: Final = re.compile(r"(?P<head>tsk_)[\w.-]+", re.ASCII)
 _BEARER: Final = re.compile(r"\b(?P<head>bearer)\s+[\w.~+/=-]{4,}", re.IGNORECASE)
 # As in `x-api-key: v`, `{'x-api-key': 'v'}`, `('x-api-key', 'v')` and `key='x-api-key', value='v'`.
 _ASSIGNED: Final = re.compile(
@@ -39,6 +41,7 @@ def redact_text(text: str, *, limit: int = MAX_TEXT) -> str:
     """Returns a text without passwords, keys and bearer tokens, cut after `limit` characters."""
     if len(text) > limit:
         text = f"{text[:limit]}... ({len(text) - limit} characters more)"
+    text = _KEY.sub(rf"\g<head>{REDACTED}", text)
     text = _URL_PASSWORD.sub(rf"\g<head>{REDACTED}", text)
     text = _ASSIGNED.sub(rf"\g<head>{REDACTED}", text)
     return _BEARER.sub(rf"\g<head> {REDACTED}", text)

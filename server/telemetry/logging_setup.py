@@ -147,6 +147,8 @@ def add_call(record: logging.LogRecord) -> bool:
     call = current_call.get()
     if call is not None:
         record.__dict__.setdefault("method", call.method.rpartition("/")[2])
+        if call.grant is not None:
+            record.__dict__.setdefault("key_id", call.grant.key_id)
         if call.trace_id:
             record.__dict__.setdefault("trace_id", call.trace_id)
     return True

@@ -57,6 +57,11 @@ SHED = _counter("shed_total", "Requests turned away for lack of capacity, by rea
 CANCELLED = _counter("cancelled_total", "Requests that their callers gave up, by what they ended.", "class", "reason")
 RPCS = _counter("rpcs_total", "RPCs that ended, by gRPC code.", "method", "code")
 
+# Callers.
+UNAUTHENTICATED = _counter("unauthenticated_total", "Calls refused before they were counted as RPCs.", "reason")
+API_KEYS = _gauge("api_keys", "API keys in force, expired ones among them.", merge=Merge.MAX)
+API_KEYS_STALE = _gauge("api_keys_stale", "1 where the file of API keys cannot be read; former keys hold.", "replica")
+
 # Engine.
 INFERENCE_DURATION = _histogram("inference_duration_seconds", "Device time of one engine call.", "model", "version")
 BATCH_SIZE = _histogram("batch_size", "Windows of one engine call.", "model", "version", bounds=BATCH_SIZES)

@@ -30,6 +30,7 @@ _FATES = {
     Reason.QUEUE_FULL: Fate.SHED,
     Reason.PREDICTED_DEADLINE_MISS: Fate.SHED,
     Reason.DISPLACED: Fate.SHED,
+    Reason.RATE_LIMITED: Fate.SHED,
     Reason.DRAINING: Fate.SHED,
     Reason.MODEL_LOADING: Fate.SHED,
     Reason.STORE_UNAVAILABLE: Fate.SHED,

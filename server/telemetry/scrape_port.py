@@ -9,14 +9,21 @@ from __future__ import annotations
 import errno
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
+
+from server.refusal import Refusal
+from server.security.authorizer import Authorizer
+from server.security.http_key import READING, challenge_of, metadata_of, status_of
 
 Page = Callable[[], tuple[bytes, str]]
 """Returns a page and its content type; may block, and may fail."""
 
 logger = logging.getLogger("tickserve")
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 _PATHS = ("/", "/metrics")
 # Two Prometheuses at once are usual; whoever else comes meanwhile may come again.
@@ -30,10 +37,14 @@ class ScrapePort:
         host: Address to listen on.
         port: Port to listen on; 0 takes any, which is for tests.
         page: What is served.
+        authorizer: Lets scrapers in.
         retry_interval: Seconds between two attempts to bind.
     """
 
-    def __init__(self, host: str, port: int, page: Page, *, retry_interval: float = 1.0) -> None:
+    def __init__(
+        self, host: str, port: int, page: Page, *, authorizer: Authorizer, retry_interval: float = 1.0
+    ) -> None:
+        self._authorizer = authorizer
         self._address = (host, port)
         self._page = page
         self._retry_interval = retry_interval
@@ -66,7 +77,7 @@ class ScrapePort:
         said = ""
         while not self._stopping.is_set():
             try:
-                server = _Server(self._address, self._page)
+                server = _Server(self._address, self._page, self._authorizer)
             except OSError as error:
                 if str(error) != said:
                     said = str(error)
@@ -91,8 +102,9 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 16
 
-    def __init__(self, address: tuple[str, int], page: Page) -> None:
+    def __init__(self, address: tuple[str, int], page: Page, authorizer: Authorizer) -> None:
         self.page = page
+        self.authorizer = authorizer
         self.places = threading.BoundedSemaphore(_MAX_AT_ONCE)
         super().__init__(address, _Handler)
 
@@ -112,6 +124,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.partition("?")[0] not in _PATHS:
             self._answer(HTTPStatus.NOT_FOUND, b"/metrics is here\n")
             return
+        try:
+            # No edge stands in front of this port.
+            self.server.authorizer.admit_beside_edge(READING, metadata_of(self.headers.items(), method="GET"))
+        except Refusal as refusal:
+            self._answer(status_of(refusal.reason), f"{refusal}\n".encode(), headers=challenge_of(refusal.reason))
+            return
         if not self.server.places.acquire(blocking=False):
             self._answer(HTTPStatus.SERVICE_UNAVAILABLE, b"being scraped by others; try again\n")
             return
@@ -128,8 +146,17 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Logs no scrape."""
 
-    def _answer(self, status: HTTPStatus, body: bytes, content_type: str = "text/plain; charset=utf-8") -> None:
+    def _answer(
+        self,
+        status: HTTPStatus,
+        body: bytes,
+        content_type: str = "text/plain; charset=utf-8",
+        *,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> None:
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -24,6 +24,7 @@ from server.health.readiness import Blocker
 from server.http.http_app import build_http_app
 from server.replica import Replica
 from server.rpc import ingress
+from server.security.authorizer import Authorizer
 from tests.support import messages as m
 from tests.support.fakes import FakeEngine, use_engine
 from tests.support.http_calls import fetch
@@ -135,12 +136,19 @@ class Watcher:
 @contextlib.asynccontextmanager
 async def mounted(settings: Settings, engine: GatedEngine) -> AsyncIterator[Mounted]:
     """Puts a replica that has not been started on a server."""
-    recorder, health = Recorder(), Health(farewell=0)
+    recorder, health, authorizer = Recorder(), Health(farewell=0), Authorizer()
     with use_engine(lambda: engine):
-        replica = Replica(settings, replica_id="one", health=health, on_hang=lambda: None, observers=[recorder])
+        replica = Replica(
+            settings,
+            replica_id="one",
+            health=health,
+            on_hang=lambda: None,
+            observers=[recorder],
+            authorizer=authorizer,
+        )
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     unary, streamed = bytes_handlers(replica.dispatcher)
-    ingress.add_to_server(server, unary=unary, streamed=streamed, health=health)
+    ingress.add_to_server(server, unary=unary, streamed=streamed, health=health, authorizer=authorizer)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,10 +93,16 @@ def environment(registry: Path, **extra: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(env: Mapping[str, str], registry: Path) -> Iterator[Service]:
-    """Runs `tickserve serve` until the context is left; then it must stop in good order and leave nothing."""
+def serving(env: Mapping[str, str], registry: Path, *, inside: Sequence[str] = ()) -> Iterator[Service]:
+    """Runs `tickserve serve` until the context is left; then it must stop in good order and leave nothing.
+
+    Args:
+        env: Its environment.
+        registry: Its registry.
+        inside: Command that becomes the service, such as one that enters a network namespace first.
+    """
     process = subprocess.Popen(
-        [str(Path(sys.executable).with_name("tickserve")), "serve"],
+        [*inside, str(Path(sys.executable).with_name("tickserve")), "serve"],
         env=dict(env),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

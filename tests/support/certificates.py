@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority of their own, and what it signs. Elliptic keys, because they are made at once."""
+"""Certificates for tests: an authority of their own, and what it signs. Elliptic keys: they are made at once."""
 
 import datetime
 import ipaddress

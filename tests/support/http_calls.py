@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+NO_HEADERS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Reply:
         return json.loads(self.body)
 
 
-async def fetch(app: FastAPI, path: str, *, method: str = "GET") -> Reply:
+async def fetch(app: ASGIApp, path: str, *, method: str = "GET", headers: Mapping[str, str] = NO_HEADERS) -> Reply:
     """Returns what an application answers; an exception that it also raises, for the server's log, is passed over."""
     sent: list[Any] = []
 
@@ -44,7 +46,7 @@ async def fetch(app: FastAPI, path: str, *, method: str = "GET") -> Reply:
         "raw_path": target.encode(),
         "query_string": query.encode(),
         "root_path": "",
-        "headers": [(b"host", b"test")],
+        "headers": [(b"host", b"test"), *((name.encode(), value.encode()) for name, value in headers.items())],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 8000),
     }

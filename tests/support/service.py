@@ -21,6 +21,7 @@ from server.replica import Replica
 from server.rpc import ingress
 from server.rpc.dispatch import Dispatcher
 from server.rpc.ingress import Context, Streamed, Unary
+from server.security.authorizer import Authorizer
 from server.statistics.statistics_board import StatisticsBoard
 
 REPLICA_ID = "replica-under-test"
@@ -70,7 +71,7 @@ async def serving(
     sampler: Sampler | None = None,
 ) -> AsyncIterator[Service]:
     """Serves on a free loopback port while the context is entered; the registry must have a `cnn_lstm`."""
-    health, sampler = Health(), sampler or Sampler()
+    health, sampler, authorizer = Health(), sampler or Sampler(), Authorizer()
     replica = Replica(
         settings,
         replica_id=REPLICA_ID,
@@ -79,12 +80,13 @@ async def serving(
         board=board,
         observers=observers,
         sampler=sampler,
+        authorizer=authorizer,
     )
     limit = settings.transport_max_message_bytes
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", limit), ("grpc.so_reuseport", 0)])
     unary, streamed = bytes_handlers(replica.dispatcher)
-    ingress.add_to_server(server, unary=unary, streamed=streamed, health=health, sampler=sampler)
-    ingress.add_reflection(server)
+    ingress.add_to_server(server, unary=unary, streamed=streamed, health=health, sampler=sampler, authorizer=authorizer)
+    ingress.add_reflection(server, authorizer)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

@@ -19,6 +19,7 @@ from server.inference.predictor import Answer, PredictionTask, Predictor, Work
 from server.refusal import Refusal
 from server.routes.shadow_runner import AnswersTasks
 from server.rpc.tick_service import TickService
+from server.security.caller_limits import CallerLimits
 from server.windows.memory_window_store import MemoryWindowStore
 from server.windows.window_store import WindowStore
 from tests.support import messages as m
@@ -53,6 +54,7 @@ def tick_service(
         windows=store,
         live=live,
         watcher=watcher(now=predictor.now),
+        limits=CallerLimits(lambda: live.current.limits),
         wall_clock=lambda: NOW,
     )
 

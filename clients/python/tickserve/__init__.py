@@ -73,6 +73,7 @@ from tickserve.routes import (
 )
 from tickserve.tick_statistics import TickStatistics
 from tickserve.tick_stream import TickStream
+from tickserve.tls import TlsOptions
 from tickserve.window import Window
 
 __all__ = (
@@ -144,6 +145,7 @@ __all__ = (
     "TickStatistics",
     "TickStream",
     "TickserveError",
+    "TlsOptions",
     "Trade",
     "TransportError",
     "UnavailableError",

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
-from types import TracebackType
 from typing import Any, Self, Unpack
 from weakref import WeakSet
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tickserve.api_key import metadata_with_key
 from tickserve.async_attempts import make_call
 from tickserve.async_items import answer_items
 from tickserve.async_tick_stream import AsyncTickStream
 from tickserve.catalog import Model, ReplicaStatistics
-from tickserve.channel import DEFAULT_TARGET, channel_options
-from tickserve.errors import StreamClosedError, TickserveError, typed_errors
+from tickserve.channel import DEFAULT_TARGET, async_channel, channel_options
+from tickserve.errors import StreamClosedError, TickserveError, service_unknown, typed_errors
 from tickserve.prediction import Prediction
 from tickserve.priority import PriorityLike
 from tickserve.reconnect import ConnectionChange, ResumePolicy
@@ -23,6 +23,7 @@ from tickserve.request import BatchItem, CallOptions, ModelLike, RequestBuilder,
 from tickserve.result import Result, batch_results
 from tickserve.retry import HedgePolicy, Retries, RetryPolicy, RetryStatistics
 from tickserve.session import TickSession
+from tickserve.tls import TlsOptions, channel_credentials
 from tickserve.v1 import model_service_pb2, model_service_pb2_grpc, prediction_service_pb2_grpc
 from tickserve.window import WindowLike
 
@@ -39,13 +40,14 @@ class AsyncClient:
 
     Args:
         target: The service's address, `host:port`, or any gRPC target.
-        default_timeout: Seconds allowed to a call that names no `timeout`; None: no deadline of the client's, so that
-            the service's default for the class applies.
+        default_timeout: Seconds allowed to a call that names no `timeout`; None: the service's default for the class.
         credentials: TLS credentials, as `grpc.ssl_channel_credentials` makes them; None: plain text.
-        metadata: Sent with every call, such as `(("authorization", "Bearer ..."),)`.
+        metadata: Sent with every call, as pairs of names and values.
         options: gRPC channel options; they win over this package's.
+        api_key: Sent with every call; None: TICKSERVE_API_KEY. Not as plain text beyond this machine: ValueError.
         retry: How predictions are tried again; None: not at all.
         hedge: When real-time predictions are sent a second time; None: never.
+        **tls: See `TlsOptions`: `tls=True`, or the files `ca`, `cert` and `key`.
     """
 
     def __init__(
@@ -56,13 +58,16 @@ class AsyncClient:
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Sequence[tuple[str, str]] = (),
         options: Iterable[tuple[str, Any]] = (),
+        api_key: str | None = None,
         retry: RetryPolicy | None = _RETRY,
         hedge: HedgePolicy | None = None,
+        **tls: Unpack[TlsOptions],
     ) -> None:
         self.target = target
         self._retries = Retries(retry, hedge)
-        self._credentials = credentials
+        self._credentials = channel_credentials(credentials, **tls)
         self._options = channel_options(options)
+        metadata = metadata_with_key(metadata, api_key, target, self._credentials)
         self._requests = RequestBuilder(default_timeout=default_timeout, metadata=metadata)
         self._channel: grpc.aio.Channel | None = None
         # grpc.aio looks for calls to cancel among the tasks' frames when it closes, and misses streams.
@@ -72,9 +77,7 @@ class AsyncClient:
         """Gives the client; the connection is made on first use."""
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_reason: object) -> None:
         """Closes the connection."""
         await self.close()
 
@@ -280,9 +283,7 @@ class AsyncClient:
             with typed_errors():
                 response = await stub.Check(health_pb2.HealthCheckRequest(service=service), **self._plain(timeout))
         except TickserveError as error:
-            if error.code is grpc.StatusCode.NOT_FOUND:  # the protocol's way to say so in `Check`
-                return "SERVICE_UNKNOWN"
-            raise
+            return service_unknown(error)
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
 
     def _known(self, stream: Any) -> Any:
@@ -294,10 +295,6 @@ class AsyncClient:
         return {"timeout": self._requests.rpc_timeout(timeout), "metadata": self._requests.metadata()}
 
     def _open_channel(self) -> grpc.aio.Channel:
-        # Made late: an asynchronous channel belongs to the event loop that runs when it is made.
         if self._channel is None:
-            if self._credentials is None:
-                self._channel = grpc.aio.insecure_channel(self.target, self._options)
-            else:
-                self._channel = grpc.aio.secure_channel(self.target, self._credentials, self._options)
+            self._channel = async_channel(self.target, self._credentials, self._options)
         return self._channel

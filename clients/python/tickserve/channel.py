@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ("DEFAULT_TARGET", "channel_options")
+import grpc
+
+__all__ = ("DEFAULT_TARGET", "async_channel", "channel_options", "sync_channel")
 
 DEFAULT_TARGET = "127.0.0.1:9000"
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -24,6 +26,24 @@ _OPTIONS: dict[str, Any] = {
     # Otherwise all clients of a process share one connection per target, and its back-off and stream limit with it.
     "grpc.use_local_subchannel_pool": 1,
 }
+
+
+def sync_channel(
+    target: str, credentials: grpc.ChannelCredentials | None, options: list[tuple[str, Any]]
+) -> grpc.Channel:
+    """Makes a channel; plain text without credentials."""
+    if credentials is None:
+        return grpc.insecure_channel(target, options)
+    return grpc.secure_channel(target, credentials, options)
+
+
+def async_channel(
+    target: str, credentials: grpc.ChannelCredentials | None, options: list[tuple[str, Any]]
+) -> grpc.aio.Channel:
+    """Makes a channel; it belongs to the event loop that runs now. Plain text without credentials."""
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, options)
+    return grpc.aio.secure_channel(target, credentials, options)
 
 
 def channel_options(extra: Iterable[tuple[str, Any]] = ()) -> list[tuple[str, Any]]:

@@ -267,3 +267,14 @@ def _kind(code: grpc.StatusCode, *, ours: bool) -> type[TickserveError]:
         return _BY_CODE.get(code, TickserveError)
     # Nobody but the caller's own clock makes a bare DEADLINE_EXCEEDED, and whoever handles lateness wants it there.
     return DeadlineError if code is grpc.StatusCode.DEADLINE_EXCEEDED else TransportError
+
+
+def service_unknown(error: TickserveError) -> str:
+    """Gives the word for a service that health knows nothing of, where an error is the protocol's way to say so.
+
+    Raises:
+        TickserveError: The error, where it says something else.
+    """
+    if error.code is not grpc.StatusCode.NOT_FOUND:
+        raise error
+    return "SERVICE_UNKNOWN"

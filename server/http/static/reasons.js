@@ -33,6 +33,11 @@ const CALLERS = {
   STREAM_ALREADY_OPEN: "A stream that was opened twice.",
   SYMBOL_NOT_OPEN: "A symbol that the stream has not opened.",
   REQUEST_ID_REUSED: "A request id used again with another payload.",
+  EDGE_REQUIRED: "A call to a replica's own port, beside the TLS edge.",
+  API_KEY_MISSING: "A call without an API key.",
+  API_KEY_INVALID: "An API key that does not exist, or has expired.",
+  METHOD_NOT_ALLOWED: "A method that the caller's API key does not open.",
+  PRIORITY_NOT_ALLOWED: "A more urgent class than the caller's API key allows.",
 };
 
 // Tells whether the service is to blame, and not what was in the request.

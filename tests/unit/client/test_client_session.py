@@ -205,12 +205,18 @@ def test_a_symbol_that_was_taken_over_is_not_taken_back() -> None:
         session.open_request()
 
 
-def test_a_refused_tick_is_not_sent_again_and_its_number_is_free() -> None:
-    """The service has not applied it: mended, it goes under the same number."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        rich_status(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_TICK", fields={"tick.bar": "bad"}),
+        rich_status(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", retry_delay=0.5),
+    ],
+)
+def test_a_refused_tick_is_not_sent_again_and_its_number_is_free(error: Any) -> None:
+    """The service has not applied it: mended, or later, it goes under the same number."""
     session = TickSession("A")
     session.accept(opened(A=1))
     session.tick("A", BAR)
-    error = rich_status(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_TICK", fields={"tick.bar": "bad"})
     assert session.read(response(error=tick_pb2.TickError(symbol="A", sequence=1, error=error))) is not None
     assert session.buffered_count == 0
     assert session.tick("A", BAR, sequence=1) == 1

@@ -45,3 +45,30 @@ def test_check_refuses_a_process_without_direct_ingress(name: str, value: str | 
     assert name in message
     assert "tickserve env" in message
     assert all(other not in message for other in NEEDED if other != name)
+
+
+def test_ray_asks_for_a_token() -> None:
+    """On a cluster, too, where `tickserve env` tells of it; the token itself is not in it."""
+    environment = runtime_env.ray_environment(Settings())
+    assert environment["RAY_AUTH_MODE"] == "token"
+    assert "RAY_AUTH_TOKEN" not in environment
+    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in environment
+
+
+def test_a_ray_of_our_own_is_alone() -> None:
+    """It stays on loopback, and its token is new at each start."""
+    first: dict[str, str] = {}
+    second: dict[str, str] = {}
+    runtime_env.apply_local(first)
+    runtime_env.apply_local(second)
+    assert first["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+    assert len(first["RAY_AUTH_TOKEN"]) == 64
+    assert first["RAY_AUTH_TOKEN"] != second["RAY_AUTH_TOKEN"]
+
+
+@pytest.mark.parametrize("name", ["RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"])
+def test_an_operators_token_stands(name: str) -> None:
+    """It is how commands beside the service reach its Ray."""
+    environment = {name: "mine"}
+    runtime_env.apply_local(environment)
+    assert {key: value for key, value in environment.items() if "TOKEN" in key} == {name: "mine"}

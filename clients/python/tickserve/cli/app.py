@@ -21,7 +21,7 @@ _EPILOG = """\
 [bold]Exit codes[/bold]: 0 done · 1 refused or failed · 2 wrong usage, or the command is not installed ·
 3 the service cannot be reached.
 
-[bold]TICKSERVE_TARGET[/bold] sets the service's address for all commands.
+[bold]TICKSERVE_TARGET[/bold] sets the service's address for all commands, [bold]TICKSERVE_API_KEY[/bold] their API key.
 """
 
 

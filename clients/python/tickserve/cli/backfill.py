@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress as ProgressBar
 
 from tickserve.cli.bar_file import read_bars
-from tickserve.cli.options import DEFAULT_TARGET, Json, ModelName, Target
+from tickserve.cli.options import DEFAULT_TARGET, Json, ModelName, Target, over_tls
 from tickserve.cli.output import FAILED, print_json, reported, table
 from tickserve.cli.replay import replay_symbols
 from tickserve.client import Client
@@ -23,10 +23,12 @@ from tickserve.events import Progress, TickFailure
 from tickserve.market import Bar
 from tickserve.reconnect import ResumePolicy
 from tickserve.tick_stream import TickStream
+from tickserve.tls import TlsOptions
 
 __all__ = ("backfill",)
 
 
+@over_tls
 def backfill(
     file: Annotated[
         Path,
@@ -54,6 +56,8 @@ def backfill(
     model: ModelName = None,
     target: Target = DEFAULT_TARGET,
     json: Json = False,
+    *,
+    tls: TlsOptions,
 ) -> None:
     """Fill symbols' windows with the newest bars of a file, so that their next bar is answered.
 
@@ -63,7 +67,7 @@ def backfill(
     """
     names = replay_symbols(symbol, symbols)
     resume = ResumePolicy(give_up_after=patience) if patience else None
-    with reported(target, as_json=json), Client(target) as client:
+    with reported(target, as_json=json), Client(target, **tls) as client:
         started = time.perf_counter()
         with client.stream_ticks(names, model=model, resume=resume) as stream:
             need = max(state.need for state in stream.opened.symbols.values())

@@ -10,10 +10,11 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from tickserve.catalog import ReplicaStatistics
-from tickserve.cli.options import DEFAULT_TARGET, Json, Target, Timeout
+from tickserve.cli.options import DEFAULT_TARGET, Json, Target, Timeout, over_tls
 from tickserve.cli.output import FAILED, milliseconds, print_json, reported, table
 from tickserve.client import Client
 from tickserve.replica_health import DeepState
+from tickserve.tls import TlsOptions
 
 __all__ = ("health",)
 
@@ -22,6 +23,7 @@ UNKNOWN = 5
 _STYLES = {DeepState.HEALTHY: "green", DeepState.DEGRADED: "yellow", DeepState.UNHEALTHY: "bold red"}
 
 
+@over_tls
 def health(
     service: Annotated[
         str, typer.Option("--service", help="What to ask about: a service's or a model's name.", show_default="all")
@@ -32,6 +34,8 @@ def health(
     target: Target = DEFAULT_TARGET,
     timeout: Timeout = 2.0,
     json: Json = False,
+    *,
+    tls: TlsOptions,
 ) -> None:
     """Tell whether the service is SERVING, and with --deep how its engines fare.
 
@@ -40,7 +44,7 @@ def health(
 
     Example: tickserve health --deep
     """
-    with reported(target, as_json=json), Client(target) as client:
+    with reported(target, as_json=json), Client(target, **tls) as client:
         state = client.health(service, timeout=timeout)
         # One that has a busy engine looks for an idle moment first, longer than a question usually takes.
         replicas = client.statistics(deep_check=True, timeout=max(timeout, 5.0)) if deep else []

@@ -10,26 +10,30 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from tickserve.catalog import Model, ModelState
-from tickserve.cli.options import DEFAULT_TARGET, Json, Target, Timeout
+from tickserve.cli.options import DEFAULT_TARGET, Json, Target, Timeout, over_tls
 from tickserve.cli.output import print_json, reported, span, table
 from tickserve.client import Client
+from tickserve.tls import TlsOptions
 
 __all__ = ("models",)
 
 _STYLES = {ModelState.SERVING: "green", ModelState.LOADING: "yellow", ModelState.FAILED: "bold red"}
 
 
+@over_tls
 def models(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show weights, schema and metrics.")] = False,
     target: Target = DEFAULT_TARGET,
     timeout: Timeout = 2.0,
     json: Json = False,
+    *,
+    tls: TlsOptions,
 ) -> None:
     """List the models, with the engine that answers and why it was chosen.
 
     Example: tickserve models --verbose
     """
-    with reported(target, as_json=json), Client(target) as client:
+    with reported(target, as_json=json), Client(target, **tls) as client:
         found = client.models(timeout=timeout)
     if json:
         print_json(found)

@@ -27,6 +27,8 @@ _SERVER_COMMANDS = {
     "env": "Print the environment that `serve run` needs.",
     "demo": "Serve, replay real bars, show the predictions, stop.",
     "replay": "Derive the answers of a decision log again.",
+    "keys": "Make, list and revoke API keys.",
+    "firewall": "Keep strangers off the ports that must not be public.",
 }
 
 

@@ -13,15 +13,26 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from tickserve.catalog import Model
-from tickserve.cli.options import DEFAULT_TARGET, Json, ModelName, PriorityChoice, PriorityOption, Target, Timeout
+from tickserve.cli.options import (
+    DEFAULT_TARGET,
+    Json,
+    ModelName,
+    PriorityChoice,
+    PriorityOption,
+    Target,
+    Timeout,
+    over_tls,
+)
 from tickserve.cli.output import milliseconds, print_json, reported, table
 from tickserve.client import Client
 from tickserve.prediction import Prediction, Regression
+from tickserve.tls import TlsOptions
 from tickserve.window import Window
 
 __all__ = ("predict",)
 
 
+@over_tls
 def predict(
     window: Annotated[
         Path | None,
@@ -45,6 +56,8 @@ def predict(
     ] = False,
     target: Target = DEFAULT_TARGET,
     json: Json = False,
+    *,
+    tls: TlsOptions,
 ) -> None:
     """Predict from one window: a file's, a symbol's, or an example's.
 
@@ -52,7 +65,7 @@ def predict(
     """
     if sum((window is not None, symbol is not None, example)) != 1:
         raise typer.BadParameter("give exactly one of --window FILE, --symbol NAME and --example")
-    with reported(target, as_json=json), Client(target, default_timeout=timeout) as client:
+    with reported(target, as_json=json), Client(target, default_timeout=timeout, **tls) as client:
         given = None
         if window is not None:
             given = read_window(window)

@@ -14,11 +14,12 @@ from rich.text import Text
 
 from tickserve.caches import CacheStatistics
 from tickserve.catalog import BatchCost, ClassStatistics, ModelCost, ReplicaStatistics
-from tickserve.cli.options import DEFAULT_TARGET, Json, Target, Timeout
+from tickserve.cli.options import DEFAULT_TARGET, Json, Target, Timeout, over_tls
 from tickserve.cli.output import milliseconds, print_json, reported, span, table
 from tickserve.cli.route_table import route_table
 from tickserve.client import Client
 from tickserve.tick_statistics import TickStatistics
+from tickserve.tls import TlsOptions
 
 __all__ = ("stats",)
 
@@ -26,18 +27,21 @@ _MAX_SIZES = 8
 """More batch sizes than these are thinned out, so that one model's costs do not fill the screen; JSON has them all."""
 
 
+@over_tls
 def stats(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on until Ctrl-C.")] = False,
     interval: Annotated[float, typer.Option("--interval", min=0.1, help="Seconds between two looks.")] = 1.0,
     target: Target = DEFAULT_TARGET,
     timeout: Timeout = 2.0,
     json: Json = False,
+    *,
+    tls: TlsOptions,
 ) -> None:
     """Show queues, missed deadlines, outcomes and batch costs of the replicas.
 
     Example: tickserve stats --watch
     """
-    with reported(target, as_json=json), Client(target) as client:
+    with reported(target, as_json=json), Client(target, **tls) as client:
 
         def look() -> list[ReplicaStatistics]:
             return client.statistics(timeout=timeout)

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from tickserve.cli.bar_file import read_bars
-from tickserve.cli.options import DEFAULT_TARGET, Json, ModelName, PriorityChoice, PriorityOption, Target
+from tickserve.cli.options import DEFAULT_TARGET, Json, ModelName, PriorityChoice, PriorityOption, Target, over_tls
 from tickserve.cli.output import FAILED, fail, milliseconds, print_json, reported, table
 from tickserve.cli.replay import Replay, replay_symbols
 from tickserve.cli.tally import Pace, Tally
@@ -21,6 +21,7 @@ from tickserve.client import Client
 from tickserve.events import Opened, TickEvent, TickFailure, TickPrediction
 from tickserve.market import Bar
 from tickserve.reconnect import ResumePolicy
+from tickserve.tls import TlsOptions
 
 __all__ = ("stream",)
 
@@ -28,6 +29,7 @@ _ROWS = 12
 _INTERRUPTED = 130  # what shells give to a program that Ctrl-C ended
 
 
+@over_tls
 def stream(
     csv: Annotated[
         Path,
@@ -58,6 +60,8 @@ def stream(
     priority: PriorityOption = PriorityChoice.STANDARD,
     target: Target = DEFAULT_TARGET,
     json: Json = False,
+    *,
+    tls: TlsOptions,
 ) -> None:
     """Replay a file of bars through a tick stream, with a live table and a summary.
 
@@ -66,7 +70,7 @@ def stream(
 
     Example: tickserve stream --csv data/eurusd_1h.csv --speed 50/s --limit 500 --symbols 10
     """
-    with reported(target, as_json=json), Client(target) as client:
+    with reported(target, as_json=json), Client(target, **tls) as client:
         pace = Pace(speed)
         bars = read_bars(csv)
         names = replay_symbols(symbol, symbols)

@@ -78,7 +78,7 @@ def test_the_launcher_imports_before_it_starts_anything(monkeypatch: pytest.Monk
     def start(*_: object) -> None:
         raise StartedError
 
-    monkeypatch.setattr(launcher, "_require_free", start)
+    monkeypatch.setattr(launcher, "require_free", start)
     given = tmp_path / "given"
     given.mkdir()
     (given / "cnn_lstm_hybrid.pth").write_bytes(saved_bytes(build().state_dict()))

@@ -1,6 +1,7 @@
 """Laws of the seam: whoever serves a method sees its call, and Ray Serve sees only what it may replace."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import grpc
@@ -17,6 +18,8 @@ from server.rpc.ingress import (
     NativeHandler,
     call_from,
 )
+from server.security.authorizer import process_authorizer
+from tests.support.doors import made_key, open_to_all, opened
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -44,6 +47,17 @@ class FakeServicerContext:
     def invocation_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         """Key and value pairs."""
         return self._metadata
+
+    def set_code(self, code: grpc.StatusCode) -> None:
+        """Takes the code."""
+        self.code = code
+
+    def set_details(self, details: str) -> None:
+        """Takes the message."""
+
+    def set_trailing_metadata(self, trailing_metadata: list[tuple[str, str | bytes]]) -> None:
+        """Takes the trailers."""
+        self.trailers = trailing_metadata
 
 
 def context(remaining: float | None = None, **metadata: str | bytes) -> Context:
@@ -93,6 +107,14 @@ async def messages(*values: bytes) -> AsyncIterator[bytes]:
     """Returns a stream of requests."""
     for value in values:
         yield value
+
+
+@pytest.fixture(autouse=True)
+def process() -> Iterator[None]:
+    """The door of this process, open to all, as that of a replica whose settings ask for no keys."""
+    process_authorizer.open(ring=None)
+    yield
+    process_authorizer.close()
 
 
 @pytest.fixture
@@ -158,6 +180,36 @@ async def test_an_abandoned_stream_is_closed_at_once() -> None:
     assert closed == [True]
 
 
+async def test_whoever_is_refused_is_served_by_nobody(tmp_path: Path) -> None:
+    """Ray Serve's function does not run, so it counts nothing; the status travels with its details."""
+    door, [token] = await opened(tmp_path / "keys.json", made_key("desk"))
+    server = FakeServer()
+    handler = IngressHandler(
+        unary={"Predict": server.serve_unary},
+        streamed={"StreamTicks": server.serve_stream},
+        authorizer=door,
+    )
+    unary: Any = handler.service(Details(METHODS["Predict"]))
+    streamed: Any = handler.service(Details(METHODS["StreamTicks"]))
+    ends = [context(x_api_key=token + "x"), context()]
+    assert await unary.unary_unary(b"request", ends[0]) == b""
+    assert [response async for response in streamed.stream_stream(messages(b"a"), ends[1])] == []
+    told = [(cast("Any", end).code, [name for name, _ in cast("Any", end).trailers]) for end in ends]
+    assert told == [(grpc.StatusCode.UNAUTHENTICATED, ["grpc-status-details-bin"])] * 2
+    assert server.seen == []
+
+
+async def test_a_known_caller_cannot_take_another_name(tmp_path: Path) -> None:
+    """The routing key goes on saying where a call goes, and no more whose it is."""
+    door, [token] = await opened(tmp_path / "keys.json", made_key("desk", owner="house"))
+    given = context(x_api_key=token, x_tickserve_routing_key="somebody else")
+    call = call_from(METHODS["Predict"], given, Sampler(), door)
+    assert (call.caller, call.owner, call.routing_key) == ("desk", "house", "somebody else")
+    assert call.grant is not None
+    free = call_from(METHODS["Predict"], given, Sampler(), open_to_all())
+    assert (free.caller, free.owner, free.grant) == ("somebody else", "", None)
+
+
 def test_methods_of_others_are_left_to_others() -> None:
     """An unknown method is not ours to answer."""
     assert IngressHandler(unary={}, streamed={}).service(Details("/tickserve.v1.PredictionService/Predict")) is None
@@ -207,15 +259,15 @@ def test_the_contracts_methods_have_unique_short_names() -> None:
 )
 def test_trace_ids_are_read_or_left_out(traceparent: str, trace_id: str) -> None:
     """A malformed trace context is as good as none."""
-    call = call_from("/m", context(traceparent=traceparent), Sampler())
+    call = call_from("/m", context(traceparent=traceparent), Sampler(), open_to_all())
     assert call.trace_id == trace_id
     assert (call.trace is None) == (not trace_id)
 
 
 def test_a_call_has_what_the_metadata_say() -> None:
-    """The routing key, bounded; nothing where there is nothing, or where it is no text."""
-    call = call_from("/m", context(x_tickserve_routing_key="k" * 1000), Sampler())
+    """The routing key, up to its longest; nothing where there is nothing, or where it is no text."""
+    call = call_from("/m", context(x_tickserve_routing_key="k" * 256), Sampler(), open_to_all())
     assert call.routing_key == "k" * 256
     assert (call.rpc_deadline, call.trace_id) == (None, "")
-    call = call_from("/m", context(x_tickserve_routing_key=b"\xff", traceparent=b"\xff"), Sampler())
+    call = call_from("/m", context(x_tickserve_routing_key=b"\xff", traceparent=b"\xff"), Sampler(), open_to_all())
     assert (call.routing_key, call.trace) == ("", None)

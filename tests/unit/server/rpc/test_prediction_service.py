@@ -7,11 +7,13 @@ import pytest
 
 from batching import ExpiredInQueueError
 from server.call import Call
+from server.config.limit_settings import LimitSettings
 from server.config.live_settings import LiveSettings
 from server.config.scheduler_settings import ClassTimeouts
 from server.config.settings import Settings
 from server.inference.predictor import Answer, PredictionTask
 from server.rpc.prediction_service import PredictionService
+from server.security.caller_limits import CallerLimits
 from server.windows.memory_window_store import MemoryWindowStore
 from tests.support import messages as m
 from tests.support.fakes import settle
@@ -90,6 +92,7 @@ def service(predictor: FakePredictor) -> PredictionService:
         predictor=routed(predictor),
         windows=MemoryWindowStore(max_symbols=1),
         watcher=watcher(),
+        limits=CallerLimits(LimitSettings),
         live=LiveSettings(
             Settings(default_timeouts=timeouts, max_timeout=300.0, reply_margin=0.0, max_in_flight_per_stream=LIMIT)
         ),

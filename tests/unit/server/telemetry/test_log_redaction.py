@@ -64,6 +64,16 @@ def test_what_is_no_secret_stays(text: str) -> None:
     assert redact_text(text) == text
 
 
+@pytest.mark.parametrize("cut", [0, 1, 20, 42])
+def test_a_key_is_known_by_its_beginning(cut: int) -> None:
+    """Wherever it stands, and however much of it."""
+    secret = "Zm9v" * 10 + "Zm9"
+    key = f"tsk_desk_1_{secret}"[: len(secret) + 11 - cut]
+    for text in (key, f"metadata ({key}, 1)", f"GET /?k={key}&x=1", f"{key}... (9 characters more)"):
+        assert "Z" not in redact_text(text)
+        assert f"tsk_{REDACTED}" in redact_text(text)
+
+
 def test_redacting_twice_changes_nothing() -> None:
     """A line may pass more than one redactor."""
     once = redact_text(f"authorization: Bearer {SECRET} x-api-key={SECRET} redis://u:{SECRET}@h")

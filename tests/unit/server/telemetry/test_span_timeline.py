@@ -15,6 +15,11 @@ from tests.support.traces import attributes, timeline
 TIMELINE = SpanTimeline(b"salt")
 
 CALLERS_DOING = {
+    Reason.EDGE_REQUIRED,
+    Reason.API_KEY_MISSING,
+    Reason.API_KEY_INVALID,
+    Reason.METHOD_NOT_ALLOWED,
+    Reason.PRIORITY_NOT_ALLOWED,
     Reason.MISSING_INPUT,
     Reason.MALFORMED_MESSAGE,
     Reason.INVALID_SHAPE,
