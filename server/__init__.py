@@ -2,7 +2,7 @@
 
 Layout, from the wire inward; a package may import those below it, and ``scripts/layering.py`` says so:
 
-- ``launcher``, ``embedded``, ``app``, ``deployment``, ``runtime_env``: start-up and Ray Serve; ``replica`` wires one
+- ``launcher``, ``embedded``, ``app``, ``deployment``, ``runtime_env``: start-up and Ray Serve; ``replica*`` wires one
   process together, with or without Ray; ``commands`` are the server's part of the command line;
 - ``edge``: the TLS edge in front of it all, and the firewall's rules;
 - ``http``: what is served to browsers, load balancers and people with curl;

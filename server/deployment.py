@@ -61,7 +61,7 @@ class PredictorDeployment:
         console = console_router(lambda: self._replica.console if self._replica is not None else None)
 
         def metrics() -> Page | None:
-            return self._replica.metrics.page if self._replica is not None else None
+            return self._replica.telemetry.metrics.page if self._replica is not None else None
 
         return build_http_app(lambda: self._replica, metrics=metrics, routers=[console], authorizer=process_authorizer)
 

@@ -18,7 +18,6 @@ from server.health.deep_check import DeepCheck
 from server.health.deep_health import DeepHealth
 from server.health.health import Health
 from server.health.health_watch import HealthWatch
-from server.health.loop_lag import LoopLag
 from server.health.readiness import Readiness
 from server.http.console_feed import ConsoleFeed
 from server.inference.batch_runner import BatchRunner
@@ -28,13 +27,12 @@ from server.inference.shared_traces import SharedTraces
 from server.models.model_pool import ModelPool
 from server.models.served_model import ServedModel
 from server.models.version_source import RegistrySource
-from server.observation.observer import Observer, Observers
+from server.observation.observer import Observer
 from server.observation.request_watch import RequestWatcher
 from server.observation.sampler import Sampler
 from server.replica_door import open_door
-from server.replica_figures import Telling, telling_of
-from server.replica_metrics import ReplicaMetrics
 from server.replica_stores import caller_limits, connect_results, window_store
+from server.replica_telemetry import ReplicaTelemetry
 from server.results.known_results import KnownResults
 from server.routes.route_table import RouteTable
 from server.routes.routed_predictor import RoutedPredictor
@@ -46,9 +44,6 @@ from server.rpc.tick_service import TickService
 from server.security.authorizer import Authorizer
 from server.statistics.replica_snapshot import CacheFigures, ReplicaSnapshot
 from server.statistics.statistics_board import WATCHED_FOR, StatisticsBoard
-from server.telemetry.recent import RecentActivity
-from server.telemetry.replica_logs import ReplicaLogs
-from server.telemetry.trace_observer import TraceObserver
 
 _PUBLISH_INTERVAL = 1.0
 
@@ -72,8 +67,7 @@ class Replica:
     Attributes:
         console: What viewers of the console are told from.
         dispatcher: Serves RPCs.
-        tracing: Makes spans, and knows how many were lost.
-        metrics: Counts, and shows what it and the node's other replicas have counted.
+        telemetry: Watches all of it.
     """
 
     def __init__(
@@ -96,23 +90,22 @@ class Replica:
         self._live = LiveSettings(settings)
         self._authorizer = authorizer or Authorizer()
         registry = Registry(settings.registry)
-        self.tracing = TraceObserver(replica_id=replica_id, node_id=node_id, sampler=sampler or Sampler())
-        self.logs = ReplicaLogs(settings, replica_id=replica_id)
-        self._recent = RecentActivity()
-        self.metrics = ReplicaMetrics(
-            settings.metrics, replica_id=replica_id, node_id=node_id, authorizer=self._authorizer
+        self.telemetry = telemetry = ReplicaTelemetry(
+            settings,
+            replica_id=replica_id,
+            node_id=node_id,
+            sampler=sampler or Sampler(),
+            observers=observers,
+            authorizer=self._authorizer,
         )
-        own = (self.tracing, *self.metrics.observers, *self.logs.observers, self._recent)
-        self._observers = Observers((*observers, *own))
         shared_traces = SharedTraces()
         self._batcher: Batcher[Work, ComputedRow] = Batcher(
-            BatchRunner(self._observers.batch_ended, shared_traces=shared_traces),
+            BatchRunner(telemetry.observers.batch_ended, shared_traces=shared_traces),
             config=settings.scheduler.to_config(),
             bind=Work.bound,
             on_hang=on_hang,
         )
         self._pool = ModelPool(RegistrySource(registry, self._live), self._live, on_loaded=self._model_loaded)
-        self.loop_lag = LoopLag(on_lag=self.metrics.note_lag)
         self._health = HealthWatch(health, scheduler=self._batcher, models=self._pool)
         self._deep_check = DeepCheck(
             self._batcher, model=self._pool.default, settings=lambda: self._live.current.health
@@ -128,9 +121,9 @@ class Replica:
         )
         self._routes = RouteTable(self._pool, self._live)
         self._routed = RoutedPredictor(
-            predictor, self._routes, statistics=self._batcher.statistics, gate=self.logs.gate
+            predictor, self._routes, statistics=self._batcher.statistics, gate=telemetry.logs.gate
         )
-        watcher = RequestWatcher(self._observers, now=self._routed.now, reason_of=reason_of)
+        watcher = RequestWatcher(telemetry.observers, now=self._routed.now, reason_of=reason_of)
         self._limits = limits = caller_limits(self._live)
         predictions = PredictionService(
             predictor=self._routed, windows=self._windows, live=self._live, watcher=watcher, limits=limits
@@ -150,7 +143,7 @@ class Replica:
         self.console = ConsoleFeed(
             replica_id=replica_id,
             statistics=models.statistics,
-            recent=self._recent,
+            recent=telemetry.recent,
             board=board,
             max_viewers=settings.console.max_viewers,
         )
@@ -163,7 +156,7 @@ class Replica:
                 "GetStatistics": models.get_statistics,
             },
             streamed={"StreamPredict": predictions.stream_predict, "StreamTicks": self._ticks.stream_ticks},
-            observer=self._observers,
+            observer=telemetry.observers,
         )
 
     async def start(self) -> None:
@@ -176,22 +169,18 @@ class Replica:
         await open_door(self._authorizer, self._live.current)
         self._known.apply_settings()
         self._limits.start()
-        self.tracing.apply(self._live.current.tracing)
-        self.logs.start()
-        await self.metrics.start()
+        await self.telemetry.start(self._live.current)
         await self._windows.start()
         await self._batcher.start()
         await self._pool.start()
         await self._routes.start()
         loop = asyncio.get_running_loop()
         self._health.started()
-        self._tasks.append(loop.create_task(self.loop_lag.run()))
-        self._tasks.append(loop.create_task(self._health.run()))
-        self._tasks.append(loop.create_task(self._deep_check.run()))
-        self._tasks.append(loop.create_task(self._watch_registry()))
-        self._tasks.append(loop.create_task(self._write_metrics()))
+        work = [self._health.run(), self._deep_check.run(), self._watch_registry()]
+        work += self.telemetry.work(self.snapshot, loaded=self._pool.loaded, open_streams=self.dispatcher.open_streams)
         if self._board is not None:
-            self._tasks.append(loop.create_task(self._publish_statistics(self._board)))
+            work.append(self._publish_statistics(self._board))
+        self._tasks += map(loop.create_task, work)
 
     def reconfigure(self, settings: Settings) -> None:
         """Puts other live settings in force, for what arrives from now on."""
@@ -200,8 +189,7 @@ class Replica:
         self._windows.max_symbols = settings.max_symbols
         self._known.apply_settings()
         self._routes.reconfigure()
-        self.tracing.apply(settings.tracing)
-        self.logs.reconfigure(settings)
+        self.telemetry.reconfigure(settings)
         self._deep_check.reconfigure()
 
     async def drain(self) -> None:
@@ -224,9 +212,7 @@ class Replica:
         await self._limits.close()
         self._pool.close()
         await asyncio.to_thread(self._authorizer.close)
-        await asyncio.to_thread(self.tracing.close)
-        await asyncio.to_thread(self.metrics.close)
-        await asyncio.to_thread(self.logs.close)
+        await self.telemetry.close()
 
     def is_serving(self) -> bool:
         """Tells whether the default model answers and the scheduler is well, drain or not."""
@@ -255,7 +241,7 @@ class Replica:
             store_failures=self._windows.failure_count,
             readiness=self._health.readiness(),
             deep_health=self._deep_check.health,
-            loop_lag=self.loop_lag.greatest,
+            loop_lag=self.telemetry.loop_lag.greatest,
             refused_calls=dict(self._authorizer.refusals),
             keys=self._authorizer.key_state,
             cache=CacheFigures(results=results, shared=shared, request_ids=self._idempotency.statistics()),
@@ -278,21 +264,14 @@ class Replica:
             except Exception:
                 logger.exception("the registry could not be looked at")
 
-    async def _write_metrics(self) -> None:
-        streams = self.dispatcher.open_streams
-        await self.metrics.run(self.snapshot, loaded=self._pool.loaded, open_streams=streams, telling=self._telling)
-
-    def _telling(self) -> Telling:
-        return telling_of(self._observers, self.tracing, self.logs.decisions)
-
     async def _publish_statistics(self, board: StatisticsBoard) -> None:
         """Tells the other replicas of this one; a board that is gone costs them news, and this one nothing."""
         while True:
             await asyncio.sleep(_PUBLISH_INTERVAL)
             try:
-                figures, details = self._models.serialized_snapshot(), self._recent.details()
+                figures, details = self._models.serialized_snapshot(), self.telemetry.recent.details()
                 if await board.publish(self._replica_id, figures, details):
-                    self._recent.watch(WATCHED_FOR)
+                    self.telemetry.recent.watch(WATCHED_FOR)
                 if self._limits.is_used:
                     self._limits.note_replicas(1 + len(await board.others(self._replica_id)))
             except Exception as error:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.drill`: six minutes on a quiet machine. Writes report and JSON; exit code 1 if a fault was misnamed."""
+"""`python -m benchmarks.drill`: six minutes on a quiet machine. Writes report and JSON; fails if one is misnamed."""
 
 from __future__ import annotations
 

@@ -157,9 +157,9 @@ def _overload(overload: Mapping[str, Any], settings: Mapping[str, Any]) -> Itera
     yield table(["age of the answered bar when its answer came", "p50", "p99", "max", "p99 in batch times"], rows)
     yield ""
     yield (
-        "Conflation gives a symbol's answer the newest bar that had been received when its batch was formed. How long a "
-        "newer one had been due by the time of the answer is what conflation can do something about: `since a newer tick`. "
-        "How old the answered bar itself was depends on how often its symbol ticks, and on how many others have their "
+        "Conflation gives a symbol's answer the newest bar that had been received when its batch was formed. How long "
+        "a newer one had been due by the time of the answer is what conflation can do something about: `since a newer "
+        "tick`. How old the answered bar itself was depends on how often its symbol ticks, and on how many have their "
         "turn first: `since the receipt`. The goal is held to both."
     )
     yield ""

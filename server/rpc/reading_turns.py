@@ -16,7 +16,7 @@ _SLICE = 0.0005
 
 
 class ReadingTurns:
-    """Gives out turns: while several wait, one each turn of the event loop, first come, first served.
+    """Gives out slices of the event loop's time, one each turn of the loop, first come, first served.
 
     Args:
         clock: Seconds; only differences count.
@@ -29,8 +29,8 @@ class ReadingTurns:
         self._is_next_due = False
 
     async def turn(self) -> None:
-        """Returns when the next message may be read: at once while the slice of the one before it lasts."""
-        if not self._waiting and self._clock() < self._end:
+        """Returns when the next message may be read: at once while the slice lasts, else in its stream's turn."""
+        if self._clock() < self._end:
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)

@@ -146,7 +146,7 @@ def test_best_effort_answers_whatever_becomes_of_the_log(registry: Path, tmp_pat
     async def serve(settings: Settings) -> DecisionLog | None:
         async with serving(settings) as service, grpc.aio.insecure_channel(service.target) as channel:
             await PredictionServiceStub(channel).Predict(messages.predict())
-        return service.replica.logs.decisions
+        return service.replica.telemetry.logs.decisions
 
     log = asyncio.run(serve(logging_settings(registry, tmp_path / "log", mode="best_effort")))
     assert log is not None

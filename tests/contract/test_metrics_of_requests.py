@@ -61,7 +61,7 @@ async def channel(service: Service) -> AsyncIterator[grpc.aio.Channel]:
 
 async def scrape(service: Service) -> Scraped:
     """Reads the metrics as a scraper does."""
-    page = service.replica.metrics.page
+    page = service.replica.telemetry.metrics.page
     assert page is not None
     body, content_type = await asyncio.to_thread(page)
     assert content_type.startswith("text/plain; version=0.0.4")
@@ -202,4 +202,4 @@ async def test_where_nothing_can_be_counted_requests_are_answered(
     """Metrics that are off, or have no place, make no page and keep no replica from answering."""
     async with serving(without_metrics) as service, grpc.aio.insecure_channel(service.target) as channel:
         assert isinstance(await call(channel, "Predict", m.predict().SerializeToString()), bytes)
-        assert service.replica.metrics.page is None
+        assert service.replica.telemetry.metrics.page is None

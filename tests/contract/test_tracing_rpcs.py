@@ -243,7 +243,7 @@ async def test_without_a_collector_spans_are_dropped_and_counted(
             for index in range(3):
                 await predict(channel, index=index)
                 await exchange(channel, "StreamPredict", [m.item("a", window=m.window(index)).SerializeToString()])
-        tracing_of = service.replica.tracing
+        tracing_of = service.replica.telemetry.tracing
     # Closed: everything is counted. Three spans and a batch's for each; one more for the stream.
     assert tracing_of.exported_span_count == 0
     assert tracing_of.dropped_span_count == 3 * 4 + 3 * 5
@@ -260,7 +260,7 @@ async def test_a_collector_that_hangs_holds_nobody(registry: Path, receiver: Otl
         async with grpc.aio.insecure_channel(service.target) as channel:
             for begin in range(0, 320, 8):
                 await asyncio.gather(*(predict(channel, index=n) for n in range(begin, begin + 8)))
-        observer = service.replica.tracing
+        observer = service.replica.telemetry.tracing
         assert observer.dropped_span_count > 0
     assert observer.exported_span_count == 0
     batches = {batch.batch.batch_id for batch in seen.requests if batch.batch is not None}

@@ -1,8 +1,8 @@
 """What the scheduler decided before there were shadows, it decides still, to the last request.
 
 The digests are of the code without the class, over traffic in which every part of the policy acts. A change of the
-policy that is meant changes them: see then that the tests of the laws hold, and write down the new ones. (So it was when
-batches began to shrink no further on a machine more than twice as slow as at warm-up.)
+policy that is meant changes them: see then that the tests of the laws hold, and write down the new ones. (So it was
+when batches began to shrink no further on a machine more than twice as slow as at warm-up.)
 """
 
 import hashlib

@@ -344,7 +344,9 @@ class Execution(_message.Message):
     cached: _builtins.bool
     """Tells that the answer was computed before: for an identical window, or for this request itself."""
     trace_id: _builtins.str
-    """Gives the W3C trace id of the call in lower-case hexadecimal; empty where the call was not traced."""
+    """Gives the W3C trace id of the call, or of this item of a traced stream, in lower-case hexadecimal; empty where it was
+    not traced.
+    """
     @_builtins.property
     def queue_duration(self) -> _duration_pb2.Duration:
         """Gives the time from receipt until the batch was chosen. Zero when `cached`."""

@@ -34,7 +34,7 @@ def statistics(predictor: ScriptedPredictor) -> ArmStatistics:
 async def test_a_copy_is_the_same_window_in_the_last_class(
     predictor: ScriptedPredictor, statistics: ArmStatistics
 ) -> None:
-    """It shares no execution and no trace, uses no memory of answers, does not outlive its patience; it begins later."""
+    """It shares no execution, no trace and no known answer, does not outlive its patience, and begins later."""
     rows: list[OutputRow] = []
     asked = task(deadline=1000.001, first=1.5)
     traced = TraceContext(trace_id="ab" * 16, span_id="cd" * 8, is_sampled=True)

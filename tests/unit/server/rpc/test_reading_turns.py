@@ -24,12 +24,26 @@ async def _read(name: str, turns: ReadingTurns, clock: Clock, log: list[str], co
 
 
 async def test_streams_take_turns() -> None:
-    """However much one has to be read, and however quickly."""
+    """However much one has to be read."""
     clock, log = Clock(), list[str]()
     turns = ReadingTurns(clock)
-    await asyncio.gather(*(_read(name, turns, clock, log, 5, 0.0) for name in "abc"))
-    assert log[:3] == ["a", "b", "c"]
-    assert all(sorted(log[start : start + 3]) == ["a", "b", "c"] for start in range(0, 12, 3))
+    await asyncio.gather(*(_read(name, turns, clock, log, 5, 0.001) for name in "abc"))
+    assert log == ["a", "b", "c"] * 5
+
+
+async def test_dear_messages_take_no_more_time_than_cheap_ones() -> None:
+    """It is time that is shared out: a stream of cheap messages has more of them read."""
+    clock, spent = Clock(), {"cheap": 0.0, "dear": 0.0}
+    turns = ReadingTurns(clock)
+
+    async def read(name: str, cost: float) -> None:
+        while clock.now < 1.0:
+            await turns.turn()
+            clock.now += cost
+            spent[name] += cost
+
+    await asyncio.gather(read("cheap", 0.00005), read("dear", 0.0005))
+    assert 0.4 < spent["cheap"] < 0.6
 
 
 async def test_others_have_their_turn_between_messages() -> None:
