@@ -33,6 +33,7 @@ const CALLERS = {
   STREAM_ALREADY_OPEN: "A stream that was opened twice.",
   SYMBOL_NOT_OPEN: "A symbol that the stream has not opened.",
   REQUEST_ID_REUSED: "A request id used again with another payload.",
+  RATE_LIMITED: "The caller's rate, or its number of open streams, is used up.",
   EDGE_REQUIRED: "A call to a replica's own port, beside the TLS edge.",
   API_KEY_MISSING: "A call without an API key.",
   API_KEY_INVALID: "An API key that does not exist, or has expired.",

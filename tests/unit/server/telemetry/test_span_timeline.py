@@ -15,6 +15,7 @@ from tests.support.traces import attributes, timeline
 TIMELINE = SpanTimeline(b"salt")
 
 CALLERS_DOING = {
+    Reason.RATE_LIMITED,
     Reason.EDGE_REQUIRED,
     Reason.API_KEY_MISSING,
     Reason.API_KEY_INVALID,
