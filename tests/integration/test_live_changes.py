@@ -45,7 +45,7 @@ def both(client: Client) -> list[ReplicaStatistics] | None:
 
 def test_each_replica_tells_of_the_other(pair: Service) -> None:
     """GetStatistics gives the answering replica as it is now and the other with its age."""
-    with Client(pair.target, default_timeout=10) as client:
+    with Client(pair.target, default_timeout=10, retry=None) as client:
         own, other = wait_for(lambda: both(client))
     assert own.sample_age == 0
     assert 0 < other.sample_age < 15
@@ -55,7 +55,7 @@ def test_each_replica_tells_of_the_other(pair: Service) -> None:
 def test_live_settings_reach_running_replicas(pair: Service, file: Path) -> None:
     """SIGHUP puts the file's new values in force without replacing a replica; a mistake in it changes nothing."""
     window = np.zeros((50, 60), np.float32)
-    with Client(pair.target, default_timeout=10) as client:
+    with Client(pair.target, default_timeout=10, retry=None) as client:
         before = {replica.replica_id for replica in wait_for(lambda: both(client))}
         assert all(isinstance(client.predict_batch([window] * 3), list) for _ in range(4))
 

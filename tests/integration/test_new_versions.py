@@ -75,7 +75,7 @@ def live(place: Path) -> Iterator[Service]:
 @pytest.fixture
 def client(live: Service) -> Iterator[Client]:
     """A connection to it."""
-    with Client(live.target, default_timeout=20) as connected:
+    with Client(live.target, default_timeout=20, retry=None) as connected:
         yield connected
 
 
@@ -217,7 +217,7 @@ def test_what_the_original_had_is_served(tmp_path: Path) -> None:
         TICKSERVE_MODELS__POLL_INTERVAL="0.2",
     )
     del env["TICKSERVE_REGISTRY"]
-    with serving(env, place) as service, Client(service.target, default_timeout=20) as client:
+    with serving(env, place) as service, Client(service.target, default_timeout=20, retry=None) as client:
         answer = client.predict(real_windows()[0])
         assert (answer.model.version, answer.model.sha256) == (3, first_sha256)
         assert listed(client)[NAME, 2].version.sha256 == bare_sha256
@@ -282,7 +282,7 @@ async def test_a_new_version_takes_over_under_load(
         assert answered == sent
         return versions
 
-    async with AsyncClient(live.target) as connected:
+    async with AsyncClient(live.target, retry=None) as connected:
         callers = [asyncio.create_task(call(connected, 16 * number)) for number in range(4)]
         callers.append(asyncio.create_task(stream(connected)))
         try:
