@@ -42,7 +42,7 @@ test-unit: setup  ## Run the tests that need no Ray: unit, property and contract
 
 bench: bench-serving bench-overload  ## Measure serving and overload (the machine should be idle; ARGS=--quick for less)
 
-# benchmarks/NAME is a package that runs as a module: core, engine, overload, scheduling, serving, soak, stages,
+# benchmarks/NAME is a package that runs as a module: core, drill, engine, overload, scheduling, serving, soak, stages,
 # streams, telemetry, threads.
 bench-%: setup
 	@$(BIN)/python -m benchmarks.$* $(ARGS)
@@ -56,6 +56,8 @@ lint: setup  ## Check style, types, the contract, its stubs and the import rules
 	@$(BIN)/mypy --no-error-summary $(SOURCES)
 	@echo 'lint: import rules and file sizes'
 	@$(BIN)/python scripts/layering.py
+	@echo 'lint: generated dashboard'
+	@$(BIN)/python -m scripts.dashboard check
 	@echo 'lint: generated stubs'
 	@$(BIN)/python scripts/protos.py check
 	@echo 'lint: buf'

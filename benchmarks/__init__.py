@@ -7,6 +7,8 @@ serving/     latency and throughput against the bare engine: `python -m benchmar
 engine/      each engine at each batch size, with eager as the base: `python -m benchmarks.engine`
 stages/      where a call's time goes, stage by stage: `python -m benchmarks.stages`
 streams/     tick streams against unary calls, memory, overload, Redis: `python -m benchmarks.streams`
+telemetry/   what metrics and traces cost: `python -m benchmarks.telemetry`
+drill/       injected faults, found from the dashboard alone: `python -m benchmarks.drill`
 soak/        a replica's memory over 200,000 requests: `python -m benchmarks.soak`
 threads/     engine threads beside a busy core
 core/        the scheduler's cost per request

@@ -19,11 +19,14 @@ from benchmarks.drill.screen import Reading, Screen
 from benchmarks.drill.stage import Stage, stage
 from benchmarks.load import cpu
 
-# Share of the machine that may be busy, the service at rest included, when a fault is injected.
+# Share of the machine that may be busy, the service at rest included, when a fault is injected, and that others than
+# service and steady callers may take meanwhile.
 QUIET = 0.4
+# A drill of one fault counts for nothing on a busier machine; it is repeated so often at most.
+_ATTEMPTS = 3
 _LOOK = 3.0
 _PATIENCE = 120.0
-# The control comes first; the collector last, since nobody brings it back.
+# The control comes first.
 FAULTS = (
     Fault.NONE,
     Fault.ENGINE_SLOW,
@@ -78,9 +81,14 @@ def run(faults: Sequence[Fault] = FAULTS, *, times: Times | None = None) -> dict
         traffic.ticks(set_stage.server.target.address),
     ):
         for number, fault in enumerate(faults):
-            results.append(_one(set_stage, fault, times, Path(name) / f"prometheus-{number}"))
-            _tell(results[-1])
-            time.sleep(times.rest)
+            for attempt in range(_ATTEMPTS):
+                result = _one(set_stage, fault, times, Path(name) / f"prometheus-{number}-{attempt}")
+                _tell(result)
+                time.sleep(times.rest)
+                # Judged by who used the machine, not by what was found.
+                if result["foreign"] <= QUIET:
+                    break
+            results.append(result)
     return {
         "times": dataclasses.asdict(times),
         "quiet": QUIET,
@@ -90,10 +98,9 @@ def run(faults: Sequence[Fault] = FAULTS, *, times: Times | None = None) -> dict
 
 
 def _one(set_stage: Stage, fault: Fault, times: Times, folder: Path) -> dict[str, Any]:
-    address = set_stage.server.target.address
-    busy = _await_quiet()
+    _await_quiet()
     with prometheus(folder, target=set_stage.scrape) as server:
-        load = traffic.sent(traffic.STEADY, set_stage.material, address, seconds=times.total + 2)
+        load = traffic.sent(traffic.STEADY, set_stage.material, set_stage.server, seconds=times.total + 2)
         time.sleep(times.settle + times.before)
         injected_at = time.time()
         with set_stage.injected(fault, seconds=times.spread + times.now):
@@ -104,7 +111,8 @@ def _one(set_stage: Stage, fault: Fault, times: Times, folder: Path) -> dict[str
                 now=panels.screen(server, start=end - times.now, end=end),
             )
             alerts = server.firing()
-        load.result()
+        measured = load.result()
+        foreign = measured.foreign_cpu / (times.total + 2) / (os.cpu_count() or 1)
     found = diagnose(reading)
     return {
         "injected": fault.name,
@@ -115,12 +123,14 @@ def _one(set_stage: Stage, fault: Fault, times: Times, folder: Path) -> dict[str
         "shown": sorted(title for title, lines in reading.now.items() if lines),
         "levels": _levels(reading.before, reading.now),
         "right": found.fault is fault,
-        "busy_before": busy,
+        "foreign": round(foreign, 2),
+        # Over all of it, calm and fault: what the service cannot see of itself callers do.
+        "callers_p99_ms": {each.name: measured.traffic(each.name)["latency_ms"]["p99"] for each in traffic.STEADY},
     }
 
 
-def _await_quiet() -> float:
-    """Waits until the machine has time for a drill, for so long at most; returns the share of it that was busy last.
+def _await_quiet() -> None:
+    """Waits until the machine has time for a drill, for so long at most.
 
     Where others take the processor, event loops are late and engines slow whatever is injected.
     """
@@ -133,7 +143,7 @@ def _await_quiet() -> float:
         # What the host keeps from this machine is as lost as what others take.
         busy = sum(now - then for now, then in zip(after, before, strict=True)) / (_LOOK * cores)
         if busy < QUIET or time.monotonic() > deadline:
-            return round(busy, 2)
+            return
 
 
 def _levels(before: Screen, now: Screen) -> dict[str, dict[str, list[float | None]]]:
@@ -153,4 +163,7 @@ def _end(line: Sequence[float]) -> float | None:
 
 def _tell(result: dict[str, Any]) -> None:
     word = "right" if result["right"] else "WRONG"
-    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {result['injected']}: found {result['found']}, {word}\n")
+    sys.stderr.write(
+        f"{time.strftime('%H:%M:%S')} {result['injected']}: found {result['found']}, {word}; "
+        f"others took {result['foreign']:.0%}\n"
+    )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.drill.diagnosis import Fault
+from benchmarks.markdown import number
 
 
 def write(document: Mapping[str, Any]) -> str:
@@ -27,19 +28,20 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
         "Each fault is injected under steady traffic; the panels of `deploy/grafana/tickserve.json` are asked for "
         "before and after, and `benchmarks/drill/diagnosis.py`, the reading of `docs/drill.md`, names it. "
         f"**{right} of {len(faults)} were named rightly**; in the first, the control, nothing is injected."
+        f" One is repeated, whatever it found, if others took more than {document['quiet']:.0%} of the machine."
     )
     yield ""
     yield f"Made by `{document['command']}`; what every panel showed is in `results.json`."
     yield ""
-    yield "| injected | found | | machine busy before |"
+    yield "| injected | found | | others on the machine |"
     yield "|---|---|---|---|"
     for each in faults:
         verdict = "right" if each["right"] else "**wrong**"
         names = f"{Fault[each['injected']].value} | {Fault[each['found']].value}"
-        yield f"| {names} | {verdict} | {each['busy_before']:.0%} |"
+        yield f"| {names} | {verdict} | {each['foreign']:.0%} |"
     yield ""
-    if max(each["busy_before"] for each in faults) > document["quiet"]:
-        yield f"**Disturbed: the machine was more than {document['quiet']:.0%} busy before some; drill again.**"
+    if max(each["foreign"] for each in faults) > document["quiet"]:
+        yield f"**Disturbed: others took more than {document['quiet']:.0%} of the machine; drill again.**"
         yield ""
     for each in faults:
         yield from _trail(each)
@@ -67,3 +69,15 @@ def _trail(each: Mapping[str, Any]) -> Iterator[str]:
     alerts = f" Alerts that fired or were about to: {', '.join(each['alerts'])}." if each["alerts"] else ""
     yield f"Found: {Fault[each['found']].value}{subject}.{alerts}"
     yield ""
+    callers = each.get("callers_p99_ms", {})
+    if any(value is not None for value in callers.values()):
+        told = ", ".join(f"{name} {number(value, unit='ms')}" for name, value in callers.items())
+        shown = ", ".join(f"{name} {number(_milliseconds(each['levels'], name), unit='ms')}" for name in callers)
+        yield f"p99 of callers, calm and fault together: {told}. Of the panels at the end: {shown}."
+        yield ""
+
+
+def _milliseconds(levels: Mapping[str, Any], name: str) -> float | None:
+    """Returns what the latency panel of a class showed last as p99; None if nothing."""
+    seconds = levels.get(f"Latency, {name.replace('_', ' ')}", {}).get("p99", [None, None])[1]
+    return None if seconds is None else 1e3 * float(seconds)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.drill import traffic
 from benchmarks.drill.diagnosis import Fault
+from benchmarks.load.plan import ExpectedModel
 from benchmarks.load.processes import roles
 from benchmarks.peers import catalogue
 from benchmarks.peers.export import Material, prepare
@@ -86,7 +87,7 @@ class Stage:
                 with self._controlled(blocked_pid=self.replicas()[0], **_BLOCK):
                     yield
             case Fault.FLOOD:
-                flood = traffic.sent((traffic.FLOOD,), self.material, self.server.target.address, seconds=seconds)
+                flood = traffic.sent((traffic.FLOOD,), self.material, self.server, seconds=seconds)
                 yield
                 flood.result()
             case Fault.REPLICA_LOST:
@@ -101,9 +102,10 @@ class Stage:
                 with self._configured(_SETTINGS + _ROUTE):
                     yield
             case Fault.COLLECTOR_GONE:
-                self.collector.kill()
-                self.collector.wait()
+                # Frozen, not ended: it listens at a port of the system's choice, and is to come back there.
+                self.collector.send_signal(signal.SIGSTOP)
                 yield
+                self.collector.send_signal(signal.SIGCONT)
             case Fault.NONE:
                 yield
 
@@ -144,7 +146,9 @@ def stage(folder: Path) -> Iterator[Stage]:
     """
     registry = make_registry(folder / "registry")
     material = prepare(folder, registry=registry, name=_MODEL)
-    # Every answer names one of two versions here: the generator's check of the model is not what a drill is about.
+    # What the callers' answers must name: stable, not the latest; a candidate's answers are none that they count.
+    expected = ExpectedModel(name=_MODEL, version=_STABLE, sha256="")
+    material = dataclasses.replace(material, model=expected)
     settings, control = folder / "tickserve.toml", folder / "control.json"
     settings.write_text(_SETTINGS, encoding="utf-8")
     control.write_text("{}", encoding="utf-8")

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from benchmarks.load import runner
 from benchmarks.load.plan import Plan, Traffic
+from benchmarks.load.runner import LoadRun
 from benchmarks.peers.export import Material
+from benchmarks.peers.target import Server
 from tickserve import AsyncClient, AsyncTickStream, Bar, ResumePolicy, TickserveError
 from tickserve.cli.bar_file import read_bars
 
@@ -35,11 +37,11 @@ FLOOD = Traffic(name="flood", priority="background", deadline=5.0, rpc_timeout=5
 _plans = itertools.count()
 
 
-def sent(traffic: tuple[Traffic, ...], material: Material, target: str, *, seconds: float) -> Future[object]:
+def sent(traffic: tuple[Traffic, ...], material: Material, server: Server, *, seconds: float) -> Future[LoadRun]:
     """Starts a load generator and returns what ends with it; no two send the same window."""
     number = next(_plans)
     plan = Plan(
-        target=target,
+        target=server.target.address,
         traffic=traffic,
         warm_up=0.1,
         duration=seconds,
@@ -50,7 +52,7 @@ def sent(traffic: tuple[Traffic, ...], material: Material, target: str, *, secon
         seed=number,
     )
     pool = ThreadPoolExecutor(max_workers=1)
-    future: Future[object] = pool.submit(runner.run, [plan], watch={})
+    future = pool.submit(runner.run, [plan], watch={server.target.name: server.pid})
     pool.shutdown(wait=False)
     return future
 

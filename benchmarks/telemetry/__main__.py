@@ -1,4 +1,4 @@
-"""`python -m benchmarks.telemetry`: about twelve minutes; with `--quick` about two. Writes report and JSON."""
+"""`python -m benchmarks.telemetry`: about ten minutes; with `--quick` about two. Writes report and JSON."""
 
 from __future__ import annotations
 

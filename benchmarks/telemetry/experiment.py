@@ -44,7 +44,7 @@ class Length:
     duration: float
 
 
-FULL = Length(rounds=24, warm_up=0.5, duration=1.5)
+FULL = Length(rounds=20, warm_up=0.4, duration=1.2)
 QUICK = Length(rounds=3, warm_up=0.5, duration=1.0)
 
 

@@ -37,7 +37,13 @@ class Variant:
             scrape_port: Where it may be scraped.
             collector: Where its spans go, `host:port`.
         """
-        variables = {"TICKSERVE_METRICS__PORT": str(scrape_port if self.metrics else 0)}
+        variables = {
+            "TICKSERVE_METRICS__PORT": str(scrape_port if self.metrics else 0),
+            # All batches alike: each server would learn batch sizes of its own, by what it met at its start.
+            "TICKSERVE_SCHEDULER__ADAPTIVE": "false",
+            "TICKSERVE_SCHEDULER__ADMISSION": "false",
+            "TICKSERVE_SCHEDULER__MAX_BATCH_SIZE": "8",
+        }
         if not self.metrics:
             variables["TICKSERVE_METRICS__ENABLED"] = "false"
         if self.sample_ratio:
