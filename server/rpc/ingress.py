@@ -213,20 +213,11 @@ def metadata_of(context: Context) -> Metadata:
 def _within_call(method: str, handler: Handler, sampler: Sampler, authorizer: Authorizer) -> Handler:
     """Returns a handler that serves the same function with `current_call` set, to those who may call."""
     if handler.response_streaming:
-        stream: Any = handler.stream_stream
 
-        async def serve_stream(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-            try:
-                current_call.set(call_from(method, context, sampler, authorizer))
-            except Refusal as refusal:
-                set_status(context, refusal)
-                return
-            # Closed at once when the RPC ends early, not when the garbage collector comes by.
-            async with contextlib.aclosing(stream(requests, context)) as responses:
-                async for response in responses:
-                    yield response
+        def enter(context: Context) -> None:
+            current_call.set(call_from(method, context, sampler, authorizer))
 
-        return grpc.stream_stream_rpc_method_handler(serve_stream)
+        return grpc.stream_stream_rpc_method_handler(_admitting(handler.stream_stream, enter))
 
     unary: Any = handler.unary_unary
 
@@ -245,21 +236,32 @@ def _within_call(method: str, handler: Handler, sampler: Sampler, authorizer: Au
 
 def _guarded(handler: Handler, admit: Callable[[Metadata], None]) -> Handler:
     """Returns a bidirectional handler that serves the same function to those who are let in."""
-    stream: Any = handler.stream_stream
+
+    def enter(context: Context) -> None:
+        admit(metadata_of(context))
+
+    return grpc.stream_stream_rpc_method_handler(
+        _admitting(handler.stream_stream, enter),
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+
+
+def _admitting(stream: Any, enter: Callable[[Context], None]) -> Callable[..., AsyncIterator[Any]]:
+    """Returns the same bidirectional function for those whom `enter` lets in; the others get its refusal."""
 
     async def serve(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
         try:
-            admit(metadata_of(context))
+            enter(context)
         except Refusal as refusal:
             set_status(context, refusal)
             return
+        # Closed at once when the RPC ends early, not when the garbage collector comes by.
         async with contextlib.aclosing(stream(requests, context)) as responses:
             async for response in responses:
                 yield response
 
-    return grpc.stream_stream_rpc_method_handler(
-        serve, request_deserializer=handler.request_deserializer, response_serializer=handler.response_serializer
-    )
+    return serve
 
 
 def _text(value: str | bytes | None) -> str:
