@@ -13,4 +13,5 @@ soak/        a replica's memory over 200,000 requests: `python -m benchmarks.soa
 threads/     engine threads beside a busy core
 core/        the scheduler's cost per request
 scheduling/  the scheduler's simulator and microbenchmark
+results.py   where every report and its JSON are written
 """

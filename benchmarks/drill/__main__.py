@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+from benchmarks import machine, results
 from benchmarks.drill import experiment, prometheus, report
 from benchmarks.drill.diagnosis import Fault
 
@@ -30,10 +29,7 @@ def main() -> int:
     document["command"] = " ".join(["python -m benchmarks.drill", *sys.argv[1:]])
     document |= experiment.run(faults)
     folder = arguments.out or (_ROOT / "build" / "drill" if arguments.only else _HERE)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(report.write(document), encoding="utf-8")
-    sys.stdout.write(f"{folder / 'report.md'}\n")
+    results.save(folder, document, report.write(document))
     return 0 if all(each["right"] for each in document["faults"]) else 1
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import machine, results
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parent.parent
@@ -36,10 +35,8 @@ def main() -> int:
         length = experiment.Length(rounds=arguments.rounds, seconds=length.seconds, calls=length.calls)
     description = machine.describe(_ROOT)
     raw = experiment.measure(length, registry=arguments.registry, model=arguments.model)
-    description["load average at the end"] = " ".join(f"{value:.2f}" for value in os.getloadavg())
     document = figures.summarise(raw)
-    document["machine"] = description
-    document["command"] = " ".join(["python -m benchmarks.engine", *sys.argv[1:]])
+    document |= results.origin("engine", description)
     folder = arguments.out or (_ROOT / "build" / "engine" if arguments.quick else _HERE)
     _write(document, folder)
     return 0
@@ -49,7 +46,6 @@ def _write(document: dict[str, object], folder: Path) -> None:
     from benchmarks.engine import report
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     plot = "engine.png"
     try:
         from benchmarks.engine.plot import draw
@@ -58,8 +54,7 @@ def _write(document: dict[str, object], folder: Path) -> None:
         plot = ""
     else:
         draw(document, folder / plot)
-    (folder / "report.md").write_text(report.write(document, plot=plot), encoding="utf-8")
-    sys.stdout.write(f"{folder / 'report.md'}\n")
+    results.save(folder, document, report.write(document, plot=plot))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import machine, results
 from benchmarks.overload import experiment, figures, report
 
 _HERE = Path(__file__).parent
@@ -41,10 +39,8 @@ def main() -> int:
         names=arguments.target or experiment.NAMES,
         source=arguments.source.absolute(),
     )
-    description["load average at the end"] = " ".join(f"{value:.2f}" for value in os.getloadavg())
     document = figures.summarise(raw)
-    document["machine"] = description
-    document["command"] = " ".join(["python -m benchmarks.overload", *sys.argv[1:]])
+    document |= results.origin("overload", description)
     folder = arguments.out or (_ROOT / "build" / "overload" if arguments.quick else _HERE)
     _write(document, folder)
     return 0
@@ -52,7 +48,6 @@ def main() -> int:
 
 def _write(document: dict[str, object], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     plot = "overload.png"
     try:
         from benchmarks.overload.plot import draw
@@ -61,8 +56,7 @@ def _write(document: dict[str, object], folder: Path) -> None:
         plot = ""
     else:
         draw(document, folder / plot)
-    (folder / "report.md").write_text(report.write(document, plot=plot), encoding="utf-8")
-    sys.stdout.write(f"{folder / 'report.md'}\n")
+    results.save(folder, document, report.write(document, plot=plot))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -11,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+from benchmarks import machine, results
 from benchmarks.load import runner
 from benchmarks.load.plan import Plan, Traffic
 from benchmarks.load.processes import replica_pid, resident_bytes
@@ -55,10 +54,7 @@ def main() -> int:
     description = machine.describe(_ROOT)
     document = {"machine": description, "command": " ".join(["python -m benchmarks.soak", *sys.argv[1:]])}
     document |= measure(wanted, registry=arguments.registry, model=arguments.model)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(write(document), encoding="utf-8")
-    sys.stdout.write(f"{folder / 'report.md'}\n")
+    results.save(folder, document, write(document))
     return 0
 
 

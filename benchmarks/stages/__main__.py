@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import machine, results
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parent.parent
@@ -33,17 +32,12 @@ def main() -> int:
     what = {"registry": arguments.registry, "model": arguments.model}
     within = inside.measure(inside.QUICK if arguments.quick else inside.FULL, **what)
     served = live.measure(live.QUICK if arguments.quick else live.FULL, source=arguments.source.absolute(), **what)
-    description["load average at the end"] = " ".join(f"{value:.2f}" for value in os.getloadavg())
     document = figures.summarise(within, served) | {
         "titles": {scenario.name: scenario.title for scenario in inside.SCENARIOS},
-        "machine": description,
-        "command": " ".join(["python -m benchmarks.stages", *sys.argv[1:]]),
+        **results.origin("stages", description),
     }
     folder = arguments.out or (_ROOT / "build" / "stages" if arguments.quick else _HERE)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(report.write(document), encoding="utf-8")
-    sys.stdout.write(f"{folder / 'report.md'}\n")
+    results.save(folder, document, report.write(document))
     return 0
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+from benchmarks import machine, results
 from benchmarks.streams import experiment, figures, report
 from benchmarks.streams.length import FULL, QUICK
 from benchmarks.streams.scenarios import CLOSED, UNARY_OPEN
@@ -50,10 +49,8 @@ def main() -> int:
         json.dump(figures.part(raw, {shape.name: shape.unary for shape in CLOSED}), sys.stdout, indent=1)
         sys.stdout.write("\n")
         return 0
-    description["load average at the end"] = " ".join(f"{value:.2f}" for value in os.getloadavg())
     document = figures.summarise(raw, {shape.name: shape.unary for shape in CLOSED})
-    document["machine"] = description
-    document["command"] = " ".join(["python -m benchmarks.streams", *sys.argv[1:]])
+    document |= results.origin("streams", description)
     _write(document, arguments.out or (_ROOT / "build" / "streams" if arguments.quick else _HERE))
     return 0
 
@@ -61,7 +58,6 @@ def main() -> int:
 def _write(document: Mapping[str, Any], folder: Path) -> None:
     titles = {shape.name: shape.title for shape in CLOSED} | {UNARY_OPEN: "unary"}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     plot = "streams.png"
     try:
         from benchmarks.streams.plot import draw
@@ -70,8 +66,7 @@ def _write(document: Mapping[str, Any], folder: Path) -> None:
         plot = ""
     else:
         draw(document, titles, folder / plot)
-    (folder / "report.md").write_text(report.write(document, titles, plot=plot), encoding="utf-8")
-    sys.stdout.write(f"{folder / 'report.md'}\n")
+    results.save(folder, document, report.write(document, titles, plot=plot))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import machine, results
 from benchmarks.telemetry import experiment, report
 
 _HERE = Path(__file__).parent
@@ -35,15 +33,10 @@ def main() -> int:
         model=arguments.model,
         source=arguments.source.absolute(),
     )
-    description["load average at the end"] = " ".join(f"{value:.2f}" for value in os.getloadavg())
     document = report.summarise(raw)
-    document["machine"] = description
-    document["command"] = " ".join(["python -m benchmarks.telemetry", *sys.argv[1:]])
+    document |= results.origin("telemetry", description)
     folder = arguments.out or (_ROOT / "build" / "telemetry" if arguments.quick else _HERE)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(report.write(document), encoding="utf-8")
-    sys.stdout.write(f"{folder / 'report.md'}\n")
+    results.save(folder, document, report.write(document))
     return 0
 
 
