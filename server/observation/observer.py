@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from server.observation.batch_run import BatchRun
+from server.inference.batch_run import BatchRun
 from server.observation.request_record import RequestRecord
 from server.observation.rpc_record import RpcRecord
 

@@ -10,9 +10,9 @@ import enum
 
 from batching import PriorityClass
 from server.call import Call
+from server.inference.batch_run import BatchRun
 from server.inference.predictor import Answer
 from server.models.served_model import ServedModel
-from server.observation.batch_run import BatchRun
 from server.refusal import Reason
 from server.trace_context import TraceContext
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from batching import PriorityClass
 from server.call import Call
-from server.observation.batch_run import BatchRun
+from server.inference.batch_run import BatchRun
 from server.observation.request_record import Outcome, RequestRecord
 from server.observation.rpc_record import RpcRecord
 from server.refusal import Reason

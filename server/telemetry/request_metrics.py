@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from batching import PriorityClass
-from server.observation.batch_run import BatchRun
+from server.inference.batch_run import BatchRun
 from server.observation.request_record import Outcome, RequestKind, RequestRecord, Stages
 from server.observation.rpc_record import RpcRecord
 from server.refusal import Reason

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 
-from server.observation.batch_run import BatchRun
+from server.inference.batch_run import BatchRun
 from server.observation.request_record import Outcome, RequestKind, RequestRecord
 from server.observation.rpc_record import RpcRecord
 from server.refusal import Reason

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from server.config.tracing_settings import TracingSettings
-from server.observation.batch_run import BatchRun
+from server.inference.batch_run import BatchRun
 from server.observation.request_record import RequestKind, RequestRecord
 from server.observation.rpc_record import RpcRecord
 from server.observation.sampler import Sampler

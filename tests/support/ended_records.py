@@ -7,9 +7,9 @@ import numpy as np
 from batching import Completion, PriorityClass
 from model.outputs import OutputRow
 from server.call import Call
+from server.inference.batch_run import BatchRun
 from server.inference.predictor import Answer, InputOrigin, PredictionTask, Work
 from server.models.served_model import ServedModel
-from server.observation.batch_run import BatchRun
 from server.observation.request_record import Outcome, RequestKind, RequestRecord
 from server.observation.rpc_record import RpcRecord
 from server.refusal import Reason

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from server.observation.batch_run import BatchRun
+from server.inference.batch_run import BatchRun
 from server.observation.observer import Observer
 from server.observation.request_record import RequestRecord
 from server.observation.request_watch import RequestWatcher

@@ -6,7 +6,7 @@ import pytest
 
 from batching import ExpiredInExecutionError, QueueFullError
 from server.call import Call
-from server.observation.batch_run import BatchRun
+from server.inference.batch_run import BatchRun
 from server.observation.observer import Observers
 from server.observation.request_record import Outcome, RequestKind, RequestRecord
 from server.observation.request_watch import RequestWatcher

@@ -9,7 +9,7 @@ import pytest
 from grpc import StatusCode
 
 from batching import PriorityClass
-from server.observation.batch_run import BatchRun
+from server.inference.batch_run import BatchRun
 from server.observation.request_record import Outcome
 from server.refusal import Reason
 from server.routes.latency_histogram import LatencyHistogram
