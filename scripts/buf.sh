@@ -1,6 +1,7 @@
 #!/bin/sh
-# Lints the contract with Buf, whose npm package (pinned in package.json) carries the binary. Without npm it says so
-# and passes: tests/contract checks the rules that matter most by itself.
+# Lints the contract with Buf, whose npm package (pinned in package.json) carries the binary, and holds it to what was
+# promised (protos/tickserve-v1.binpb; `make contract` renews it). Without npm it says so and passes: tests/contract and
+# scripts/baseline.py check the rules that matter most by themselves.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -16,3 +17,4 @@ fi
 # Buf reads the descriptor set: the googleapis sources come from a Python package, not from Buf's registry.
 .venv/bin/python scripts/protos.py descriptor build/contract.binpb
 "$buf" lint build/contract.binpb --config buf.yaml
+"$buf" breaking build/contract.binpb --against protos/tickserve-v1.binpb --exclude-imports --config buf.yaml

@@ -8,8 +8,8 @@ from typing import Any
 
 from benchmarks.engine.subjects import BASE, PRECISIONS, SHIPPED, cell, product
 from benchmarks.figures import ratio, spread
-from benchmarks.load.summary import percentile
 from model.engine import Precision
+from tickserve.bench.percentile import percentile
 
 # Below so many calls the slowest of a hundred was not seen.
 _LEAST_CALLS_FOR_P99 = 100

@@ -7,10 +7,11 @@ Layout, from the description inward:
     requests.py    distinct, pre-serialised requests
     transport.py   unary calls and multiplexed streams, on raw bytes
     answers.py     whether an answer is right
-    outcome.py     what became of a request; pure
     driver.py      open and closed loops
-    summary.py     percentiles, histograms, rates; pure
+    summary.py     counts, percentiles, rates; pure
     cpu.py         processor time of processes, from /proc
     runner.py      starts generators in processes of their own and reads the servers' processor time meanwhile
     __main__.py    one generator: reads a plan from standard input, writes the result to standard output
+
+What `tickserve bench` needs as well lies in the client, in `tickserve.bench`: arrivals, outcomes, percentiles.
 """

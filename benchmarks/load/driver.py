@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 from google.protobuf.duration_pb2 import Duration
 
-from benchmarks.load import outcome
 from benchmarks.load.answers import fault_of
 from benchmarks.load.arrivals import schedule
-from benchmarks.load.outcome import Ending, Outcome
 from benchmarks.load.plan import Plan, Traffic
 from benchmarks.load.requests import RequestFactory
 from benchmarks.load.sample import Sample
 from benchmarks.load.summary import summarise
 from benchmarks.load.transport import Reply, StreamTransport, Transport, UnaryTransport
+from tickserve.bench import outcome
+from tickserve.bench.outcome import Ending, Outcome
 
 # Hashing a window costs as much as parsing an answer; every so-manieth answer is compared.
 _HASHED_EVERY = 16

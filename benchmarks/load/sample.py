@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from benchmarks.load.outcome import Outcome
+from tickserve.bench.outcome import Outcome
 
 
 class Sample(NamedTuple):

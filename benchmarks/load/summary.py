@@ -1,47 +1,15 @@
-"""Percentiles, histograms and rates of what was measured. Pure numbers; knows no clock and no RPC."""
+"""Figures of one kind of traffic: counts, percentiles, rates. Pure numbers; knows no clock and no RPC."""
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.load.outcome import Outcome
 from benchmarks.load.sample import Sample
-
-SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
-# Bucket bounds in milliseconds: from 100 us to about 100 s, each 7.5 % above the one before.
-BOUNDS_MS = tuple(0.1 * 1.075**i for i in range(192))
-
-
-def percentile(ordered: Sequence[float], share: float, *, total: int | None = None) -> float | None:
-    """Returns the least value that `share` of all do not exceed (nearest rank), or None where there is none.
-
-    Args:
-        ordered: Values, ascending.
-        share: 0 < share <= 1.
-        total: How many there would be if each had a value; those without count as greater than any. Default: none is
-            without.
-    """
-    count = len(ordered) if total is None else total
-    # The product may lie a hair above a whole number only because of rounding: 0.999 * 1000.
-    rank = max(1, math.ceil(share * count - 1e-9))
-    return ordered[rank - 1] if 0 < rank <= len(ordered) else None
-
-
-def percentiles(values: Sequence[float], *, total: int | None = None) -> dict[str, float | None]:
-    """Returns the usual percentiles, each None where too few have a value; see `percentile`."""
-    ordered = sorted(values)
-    return {name: percentile(ordered, share, total=total) for name, share in SHARES.items()}
-
-
-def histogram(values_ms: Sequence[float]) -> list[list[float]]:
-    """Returns `[upper bound in ms, count]` of the buckets that are not empty; values above the last go there."""
-    last = len(BOUNDS_MS) - 1
-    counts = Counter(min(bisect_left(BOUNDS_MS, value), last) for value in values_ms)
-    return [[round(BOUNDS_MS[index], 4), counts[index]] for index in sorted(counts)]
+from tickserve.bench.outcome import Outcome
+from tickserve.bench.percentile import histogram, percentile, percentiles
 
 
 def summarise(samples: Sequence[Sample], *, start: float, duration: float, is_open: bool) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.figures import Spread, ratio, spread
-from benchmarks.load.summary import cost_table, histogram, percentiles
+from benchmarks.load.summary import cost_table
 from benchmarks.peers import catalogue
+from tickserve.bench.percentile import histogram, percentiles
 
 
 def summarise(raw: Mapping[str, Any]) -> dict[str, Any]:

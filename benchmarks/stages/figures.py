@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.figures import spread
-from benchmarks.load.summary import percentile
 from benchmarks.stages.spots import ENGINE_STAGES, LOOP_STAGES, WAITS
+from tickserve.bench.percentile import percentile
 
 _LEAST_CALLS_FOR_P99 = 100
 # Of the issue: milliseconds of the event loop's processor time for one answer.

@@ -16,16 +16,17 @@ from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 
-from benchmarks.load import outcome
 from benchmarks.load.answers import fault_of
-from benchmarks.load.outcome import Ending, Outcome
 from benchmarks.load.sample import Sample
-from benchmarks.load.summary import percentiles, summarise
+from benchmarks.load.summary import summarise
 from benchmarks.streams import exactness
 from benchmarks.streams.bars import BarSource
 from benchmarks.streams.fleet import Fleet
 from benchmarks.streams.lane import Answered, Lane
 from benchmarks.streams.plan import StreamPlan
+from tickserve.bench import outcome
+from tickserve.bench.outcome import Ending, Outcome
+from tickserve.bench.percentile import percentiles
 from tickserve.errors import error_from_status
 from tickserve.v1.prediction_pb2 import Execution
 from tickserve.v1.prediction_service_pb2 import StreamTicksResponse

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.figures import ratio, spread
-from benchmarks.load.summary import percentile
 from benchmarks.streams.scenarios import UNARY_OPEN
+from tickserve.bench.percentile import percentile
 
 KILOBYTE = 1024
 SYMBOL_GOAL = 64 * KILOBYTE

@@ -2,24 +2,24 @@
 
     >>> import numpy as np
     >>> import tickserve
-    >>> with tickserve.Client("127.0.0.1:9000") as client:  # doctest: +SKIP
-    ...     window = np.zeros((50, 60), dtype=np.float32)  # [features, steps], oldest bar first
+    >>> window = np.zeros((50, 60), dtype=np.float32)  # [features, steps], oldest bar first
+    >>> with tickserve.Client("127.0.0.1:9000") as client:
     ...     try:
     ...         prediction = client.predict(window, priority="real_time", timeout=0.050)
     ...     except tickserve.OverloadedError as refusal:
     ...         print("not in time:", refusal.reason, "again in", refusal.retry_delay, "s")
-    ...     else:
-    ...         print(prediction.label, prediction.classes, prediction.regressions["return"].mean)
+    >>> prediction.label in prediction.classes, sorted(prediction.regressions)
+    (True, ['return', 'volatility'])
 
 `AsyncClient` is the same for asyncio. Spans are float seconds, instants are timezone-aware datetimes, windows are
 `[features, steps]`, errors are one tree below `TickserveError` (see `tickserve.errors`).
 
 Layout: `client` and `async_client` hold a channel each; `attempts` and `async_attempts` make their calls, as often as
-`retry` says; `request` builds what they send, `result`, `prediction`,
-`events`, `catalog`, `routes` and `caches` read what comes back, `errors` what went wrong; `session` is a tick session
-without I/O, driven by `tick_stream` and `async_tick_stream` over one `tick_connection` after another: `tick_buffer`
-keeps what may have to be sent again, `answer_filter` what was heard already, `reconnect` when to come back. `v1` holds
-the generated stubs, `cli` the command line.
+`call_attempts` and `retry` say; `request` builds what they send, `result`, `prediction`, `events`, `catalog`, `halts`,
+`routes` and `caches` read what comes back, `errors` what went wrong; `session` is a tick session without I/O, driven by
+`tick_stream` and `async_tick_stream` over one `tick_connection` after another: `tick_buffer` keeps what may have to be
+sent again, `answer_filter` what was heard already, `reconnect` when to come back. `example` makes windows to try it
+with; `v1` holds the generated stubs, `cli` the command line, `bench` what measures a service.
 """
 
 from tickserve.async_client import AsyncClient
@@ -47,6 +47,7 @@ from tickserve.events import (
     Drain,
     Durable,
     Gap,
+    HaltNotice,
     Opened,
     Progress,
     SymbolState,
@@ -54,6 +55,8 @@ from tickserve.events import (
     TickFailure,
     TickPrediction,
 )
+from tickserve.example import example_window
+from tickserve.halts import ActiveHalt, HaltList, HaltTarget
 from tickserve.market import Bar, BarCorrection, FeatureRow, MarketEvent, Trade, WindowReset
 from tickserve.prediction import Ensemble, Execution, InputEvidence, ModelVersion, Prediction, Regression
 from tickserve.priority import Priority
@@ -78,6 +81,7 @@ from tickserve.window import Window
 
 __all__ = (
     "AccessDeniedError",
+    "ActiveHalt",
     "ArmFigures",
     "ArmRole",
     "ArmState",
@@ -106,6 +110,9 @@ __all__ = (
     "FeatureRow",
     "FieldViolation",
     "Gap",
+    "HaltList",
+    "HaltNotice",
+    "HaltTarget",
     "HedgePolicy",
     "InferenceError",
     "InputEvidence",
@@ -151,4 +158,5 @@ __all__ = (
     "UnavailableError",
     "Window",
     "WindowReset",
+    "example_window",
 )

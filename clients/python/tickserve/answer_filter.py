@@ -66,9 +66,10 @@ class AnswerFilter:
                     self.taken_over = error
                     self._buffer.forget(event.symbol)
                     return True
-                # Other overload is of the prediction alone: its tick was applied.
+                # Other overload, and a halt, is of the prediction alone: its tick was applied.
                 is_limited = error.reason == "RATE_LIMITED"
                 refused = is_limited or isinstance(error, InvalidRequestError | PreconditionError | NotFoundError)
+                refused = refused and error.reason != "HALTED"
                 known = log.refuse(sequence) if refused else log.fail(sequence)
                 return known or sequence not in log.resent
             case Durable(sequence=sequence):

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from tickserve.call_attempts import CallAttempts
 from tickserve.errors import TickserveError, typed_errors
-from tickserve.request import Call, is_real_time
+from tickserve.request import Call
 from tickserve.retry import Retries
 
 __all__ = ("make_call",)
@@ -27,43 +28,37 @@ async def make_call(
     Raises:
         TickserveError: What the last attempt ended with.
     """
-    attempts = retries.begin(call.timeout)
-    is_hedged = retries.hedge is not None and is_real_time(call.message)
-
-    def left() -> Call[Any]:
-        return call.after(attempts.elapsed)
-
-    current = call
+    attempts = CallAttempts(call, retries)
     while True:
+        current = attempts.current
         try:
             with typed_errors():
-                if is_hedged:
-                    return await _hedged(method, current, left, retries)
+                if attempts.hedge_delay is not None:
+                    return await _hedged(method, attempts, attempts.hedge_delay)
                 return await method(current.message, timeout=current.timeout, metadata=current.metadata)
         except TickserveError as error:
-            delay = attempts.next_delay(error)
+            delay = attempts.delay_after(error)
             if delay is None:
                 raise
             await sleep(delay)
-            current = left()
+            attempts.renew()
 
 
-async def _hedged(method: Any, call: Call[Any], left: Callable[[], Call[Any]], retries: Retries) -> Any:
+async def _hedged(method: Any, attempts: CallAttempts[Any], delay: float) -> Any:
     """Returns the first answer of one or two copies, and cancels the other.
 
     Raises:
         grpc.RpcError: Both failed; what the first copy ended with.
     """
-    assert retries.hedge is not None
 
     async def start(each: Call[Any]) -> Any:
         return await method(each.message, timeout=each.timeout, metadata=each.metadata)
 
-    copies = [asyncio.ensure_future(start(call))]
+    copies = [asyncio.ensure_future(start(attempts.current))]
     try:
-        await asyncio.wait(copies, timeout=retries.hedge.delay)
-        if not copies[0].done() and retries.spend_hedge():
-            copies.append(asyncio.ensure_future(start(left())))
+        await asyncio.wait(copies, timeout=delay)
+        if not copies[0].done() and (second := attempts.second_copy()) is not None:
+            copies.append(asyncio.ensure_future(start(second)))
         pending = set(copies)
         while pending:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
@@ -71,7 +66,7 @@ async def _hedged(method: Any, call: Call[Any], left: Callable[[], Call[Any]], r
             for copy in (each for each in copies if each in done):
                 if copy.exception() is None:
                     if copy is not copies[0]:
-                        retries.note_hedge_win()
+                        attempts.second_copy_won()
                     return copy.result()
         return copies[0].result()
     finally:

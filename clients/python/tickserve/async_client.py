@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tickserve.api_key import metadata_with_key
 from tickserve.async_attempts import make_call
+from tickserve.async_halt_calls import AsyncHaltCalls
 from tickserve.async_items import answer_items
 from tickserve.async_tick_stream import AsyncTickStream
 from tickserve.catalog import Model, ReplicaStatistics
@@ -33,7 +34,7 @@ _RESUME = ResumePolicy()
 _RETRY = RetryPolicy()
 
 
-class AsyncClient:
+class AsyncClient(AsyncHaltCalls):
     """A connection to tickserve, for asyncio. `Client` is the same without it.
 
     Connects on first use, in the event loop that is running then. Use it as `async with`, or call `close`.
@@ -126,7 +127,7 @@ class AsyncClient:
         """Answers several windows under one deadline.
 
         Args:
-            items: Windows, or `BatchItem`s for symbols and request ids; the service sets how many (64 by default).
+            items: Windows, or `BatchItem` objects for symbols and request ids; as many as the service allows (64).
             **options: See `CallOptions`; they hold for all items.
 
         Returns:
@@ -289,10 +290,6 @@ class AsyncClient:
     def _known(self, stream: Any) -> Any:
         self._streams.add(stream)
         return stream
-
-    def _plain(self, timeout: float | None) -> dict[str, Any]:
-        """Gives the arguments of a call whose request has no deadline of its own."""
-        return {"timeout": self._requests.rpc_timeout(timeout), "metadata": self._requests.metadata()}
 
     def _open_channel(self) -> grpc.aio.Channel:
         if self._channel is None:

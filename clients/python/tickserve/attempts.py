@@ -9,8 +9,9 @@ from typing import Any
 
 import grpc
 
+from tickserve.call_attempts import CallAttempts
 from tickserve.errors import TickserveError, error_from_rpc, typed_errors
-from tickserve.request import Call, is_real_time
+from tickserve.request import Call
 from tickserve.retry import Retries
 
 __all__ = ("make_call",)
@@ -28,34 +29,28 @@ def make_call(method: Any, call: Call[Any], retries: Retries, *, sleep: Callable
     Raises:
         TickserveError: What the last attempt ended with.
     """
-    attempts = retries.begin(call.timeout)
-    is_hedged = retries.hedge is not None and is_real_time(call.message)
-
-    def left() -> Call[Any]:
-        return call.after(attempts.elapsed)
-
-    current = call
+    attempts = CallAttempts(call, retries)
     while True:
+        current = attempts.current
         try:
             with typed_errors():
-                if is_hedged:
-                    return _hedged(method, current, left, retries)
+                if attempts.hedge_delay is not None:
+                    return _hedged(method, attempts, attempts.hedge_delay)
                 return method(current.message, timeout=current.timeout, metadata=current.metadata)
         except TickserveError as error:
-            delay = attempts.next_delay(error)
+            delay = attempts.delay_after(error)
             if delay is None:
                 raise
             sleep(delay)
-            current = left()
+            attempts.renew()
 
 
-def _hedged(method: Any, call: Call[Any], left: Callable[[], Call[Any]], retries: Retries) -> Any:
+def _hedged(method: Any, attempts: CallAttempts[Any], delay: float) -> Any:
     """Returns the first answer of one or two copies, and cancels the other.
 
     Raises:
         TickserveError: Both failed; what the first copy ended with.
     """
-    assert retries.hedge is not None
     ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def start(each: Call[Any]) -> Any:
@@ -63,14 +58,14 @@ def _hedged(method: Any, call: Call[Any], left: Callable[[], Call[Any]], retries
         future.add_done_callback(ended.put)
         return future
 
-    copies = [start(call)]
+    copies = [start(attempts.current)]
     winner = None
     try:
         try:
-            winner = ended.get(timeout=retries.hedge.delay)
+            winner = ended.get(timeout=delay)
         except queue.Empty:
-            if retries.spend_hedge():
-                copies.append(start(left()))
+            if (second := attempts.second_copy()) is not None:
+                copies.append(start(second))
             winner = ended.get()
             if _failed(winner) and len(copies) > 1:
                 winner = ended.get()
@@ -79,7 +74,7 @@ def _hedged(method: Any, call: Call[Any], left: Callable[[], Call[Any]], retries
             # garbage collector closes, in whichever thread it runs, waits there for its calls.
             raise error_from_rpc(copies[0])
         if winner is not copies[0]:
-            retries.note_hedge_win()
+            attempts.second_copy_won()
         return winner.result()
     finally:
         for copy in copies:

@@ -15,6 +15,7 @@ from tickserve.attempts import make_call
 from tickserve.catalog import Model, ReplicaStatistics
 from tickserve.channel import DEFAULT_TARGET, channel_options, sync_channel
 from tickserve.errors import StreamClosedError, TickserveError, service_unknown, typed_errors
+from tickserve.halt_calls import HaltCalls
 from tickserve.items import answer_items
 from tickserve.prediction import Prediction
 from tickserve.priority import PriorityLike
@@ -34,7 +35,7 @@ _RESUME = ResumePolicy()
 _RETRY = RetryPolicy()
 
 
-class Client:
+class Client(HaltCalls):
     """A connection to tickserve. `AsyncClient` is the same for asyncio.
 
     Connects on first use. Any number of threads may share it. Use it as `with`, or call `close`.
@@ -125,7 +126,7 @@ class Client:
         """Answers several windows under one deadline.
 
         Args:
-            items: Windows, or `BatchItem`s for symbols and request ids; the service sets how many (64 by default).
+            items: Windows, or `BatchItem` objects for symbols and request ids; as many as the service allows (64).
             **options: See `CallOptions`; they hold for all items.
 
         Returns:
@@ -284,10 +285,6 @@ class Client:
         except TickserveError as error:
             return service_unknown(error)
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
-
-    def _plain(self, timeout: float | None) -> dict[str, Any]:
-        """Gives the arguments of a call whose request has no deadline of its own."""
-        return {"timeout": self._requests.rpc_timeout(timeout), "metadata": self._requests.metadata()}
 
     def _open_channel(self) -> grpc.Channel:
         with self._opening:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tickserve.errors import TickserveError, error_from_status
+from tickserve.halts import ActiveHalt
 from tickserve.prediction import ModelVersion, Prediction
 from tickserve.v1 import prediction_service_pb2, tick_pb2
 from tickserve.wire import from_duration
@@ -14,6 +15,7 @@ __all__ = (
     "Drain",
     "Durable",
     "Gap",
+    "HaltNotice",
     "Opened",
     "Progress",
     "SymbolState",
@@ -119,7 +121,21 @@ class Drain:
     """How long this stream will still be served, in seconds."""
 
 
-TickEvent = Opened | Progress | TickPrediction | TickFailure | Durable | Gap | Drain
+@dataclass(frozen=True, slots=True)
+class HaltNotice:
+    """Predictions are halted, or a halt has ended. Ticks are applied all the while.
+
+    Halts may overlap: predictions go on when each that was told has ended.
+    """
+
+    symbol: str
+    """The symbol that it is about; empty: all of the stream's."""
+    halt: ActiveHalt
+    resumed: bool
+    """Whether the halt has ended."""
+
+
+TickEvent = Opened | Progress | TickPrediction | TickFailure | Durable | Gap | Drain | HaltNotice
 
 
 def read_event(message: prediction_service_pb2.StreamTicksResponse) -> TickEvent | None:
@@ -139,6 +155,9 @@ def read_event(message: prediction_service_pb2.StreamTicksResponse) -> TickEvent
             return Gap(gap.symbol, gap.sequence, gap.first_missing_sequence, gap.last_missing_sequence)
         case "drain":
             return Drain(from_duration(message.drain.grace_duration))
+        case "halt":
+            told = message.halt
+            return HaltNotice(told.symbol, ActiveHalt.from_proto(told.halt), told.resumed)
         case "opened":
             return _opened(message.opened)
         case _:

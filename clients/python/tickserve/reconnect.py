@@ -32,6 +32,7 @@ _LOST = frozenset(
         grpc.StatusCode.INTERNAL,
         grpc.StatusCode.CANCELLED,
         grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.NOT_FOUND,  # a proxy that has just started and knows of no replica yet
         grpc.StatusCode.ABORTED,
     }
 )

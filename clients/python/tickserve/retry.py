@@ -22,8 +22,9 @@ __all__ = ("HedgePolicy", "RetryPolicy", "RetryStatistics")
 
 # What another replica may well be able to do: the proxy sends the next attempt to the one with the fewest calls.
 _ELSEWHERE = frozenset({"PREDICTED_DEADLINE_MISS", "QUEUE_FULL", "DRAINING"})
-# UNKNOWN without a reason of tickserve's is what gRPC makes of a proxy's own 5xx page.
-_LOST = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN})
+# UNKNOWN without a reason of tickserve's is what gRPC makes of a proxy's own 5xx page; NOT_FOUND is what a proxy says
+# that has just started and knows of no replica yet.
+_LOST = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.NOT_FOUND})
 # Less is left than any answer takes.
 _LEAST_USEFUL = 0.001
 
@@ -32,9 +33,15 @@ _LEAST_USEFUL = 0.001
 class RetryPolicy:
     """How often, and how soon, a call is tried again; never beyond its deadline.
 
-    Tried again are calls that no replica has answered (UNAVAILABLE, and UNKNOWN without a reason, which is a proxy's
-    own error) and, once and at once, those that one replica refused and another may take (PREDICTED_DEADLINE_MISS,
-    QUEUE_FULL, DRAINING). Predictions have no side effects, so a second execution harms nobody.
+    Tried again are calls that no replica has answered (UNAVAILABLE, and UNKNOWN or NOT_FOUND without a reason, which
+    are a proxy's own) and, once and at once, those that one replica refused and another may take
+    (PREDICTED_DEADLINE_MISS, QUEUE_FULL, DRAINING). Predictions have no side effects, so a second execution harms
+    nobody.
+
+        >>> patient = tickserve.RetryPolicy(max_attempts=5, max_delay=1.0)
+        >>> with tickserve.Client("127.0.0.1:9000", retry=patient) as client:
+        ...     client.health()
+        'SERVING'
 
     Raises:
         ValueError: A value is out of its range.
@@ -69,6 +76,12 @@ class HedgePolicy:
 
     The loser is cancelled. Choose about the 95th percentile of what calls take ("The Tail at Scale", Dean and Barroso,
     2013): a twentieth of the calls then is sent twice. Hedges are paid from the retry budget.
+
+        >>> hedge = tickserve.HedgePolicy(delay=0.020)
+        >>> with tickserve.Client("127.0.0.1:9000", hedge=hedge) as client:
+        ...     answer = client.predict(tickserve.example_window(client.model()), priority="real_time", timeout=0.050)
+        ...     client.retry_statistics.calls
+        1
 
     Raises:
         ValueError: A value is out of its range.

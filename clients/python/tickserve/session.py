@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from tickserve.answer_filter import AnswerFilter
-from tickserve.events import Drain, Opened, TickEvent, read_event
+from tickserve.events import Drain, HaltNotice, Opened, TickEvent, read_event
 from tickserve.market import Bar, MarketEvent, Trade, WindowReset, tick_message
 from tickserve.priority import Priority, PriorityLike
 from tickserve.request import ModelLike, model_reference
@@ -269,7 +269,7 @@ class TickSession:
         event = read_event(message)
         if isinstance(event, Drain):
             self.is_draining = True
-        if event is None or isinstance(event, Opened | Drain):
+        if event is None or isinstance(event, Opened | Drain | HaltNotice):
             return None if isinstance(event, Opened) else event
         return event if self._answers is None or self._answers.is_news(event) else None
 

@@ -24,6 +24,15 @@ class TickStream:
     Read while you write. Every buffer between here and the service is bounded, so that a session whose events nobody
     takes ends up holding its own writer. Any number of threads may write, one may iterate.
 
+        >>> with tickserve.Client("127.0.0.1:9000") as client, client.stream_ticks(["EURUSD"]) as stream:
+        ...     stream.history("EURUSD", past_bars)  # fills the window; no predictions
+        ...     for bar in new_bars:  # a few: nobody reads yet
+        ...         sequence = stream.tick("EURUSD", bar)
+        ...     stream.finish()
+        ...     predictions = [event for event in stream if isinstance(event, tickserve.TickPrediction)]
+        >>> len(predictions) == len(new_bars), predictions[-1].sequence == sequence
+        (True, True)
+
     Breaks are mended by the iteration; see `AsyncTickStream`, whose promises hold here, too.
 
     Heartbeats are sent and swallowed here; they never appear among the events.

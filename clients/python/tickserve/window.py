@@ -66,6 +66,10 @@ class Window:
 
         Values are converted to float32; what does not fit becomes infinite, and the service refuses it.
 
+            >>> window = tickserve.Window.from_array([[1, 2, 3], [4, 5, 6]])
+            >>> window.feature_count, window.time_steps
+            (2, 3)
+
         Raises:
             ValueError: `values` does not have two dimensions, is empty, ragged or not numeric.
         """

@@ -23,6 +23,7 @@ from tickserve import (
     DeadlineError,
     HedgePolicy,
     InvalidRequestError,
+    NotFoundError,
     OverloadedError,
     RetryPolicy,
     TransportError,
@@ -40,7 +41,7 @@ DRAINING = rich_status(CODE.UNAVAILABLE, "DRAINING", retry_delay=30.0)
 SERVICE_CONFIG = Path(__file__).parents[3] / "clients" / "service_config.json"
 
 
-@pytest.mark.parametrize("outcome", [CODE.UNAVAILABLE, CODE.UNKNOWN, LATE, FULL, DRAINING])
+@pytest.mark.parametrize("outcome", [CODE.UNAVAILABLE, CODE.UNKNOWN, CODE.NOT_FOUND, LATE, FULL, DRAINING])
 async def test_what_another_replica_may_answer_is_asked_again(ask: Ask, service: FakeService, outcome: Any) -> None:
     """A replica that is gone, a proxy's own error, and one replica's refusal are not the caller's last word."""
     service.outcomes = [outcome]
@@ -55,6 +56,7 @@ async def test_what_another_replica_may_answer_is_asked_again(ask: Ask, service:
     ("outcome", "error"),
     [
         (rich_status(CODE.INVALID_ARGUMENT, "INVALID_SHAPE"), InvalidRequestError),
+        (rich_status(CODE.NOT_FOUND, "MODEL_NOT_FOUND"), NotFoundError),
         (rich_status(CODE.RESOURCE_EXHAUSTED, "RATE_LIMITED", retry_delay=0.001), OverloadedError),
         (rich_status(CODE.RESOURCE_EXHAUSTED, "DISPLACED", retry_delay=0.001), OverloadedError),
         (rich_status(CODE.DEADLINE_EXCEEDED, "EXPIRED_IN_QUEUE"), DeadlineError),

@@ -17,6 +17,7 @@ from tickserve import (
     FeatureRow,
     Gap,
     ModelVersion,
+    NotFoundError,
     Opened,
     PreconditionError,
     ResumePolicy,
@@ -270,6 +271,8 @@ def test_a_wait_is_drawn_from_twice_the_last_and_starts_anew_after_an_answer() -
     [
         (UnavailableError("draining"), True),
         (TransportError("reset", code=grpc.StatusCode.UNAVAILABLE), True),
+        (TransportError("no application", code=grpc.StatusCode.NOT_FOUND), True),
+        (NotFoundError("no model", reason="MODEL_NOT_FOUND"), False),
         (TransportError("too large", code=grpc.StatusCode.RESOURCE_EXHAUSTED), False),
         (AuthenticationError("who?"), False),
         (PreconditionError("not open"), False),

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from tickserve.cli import bench
 from tickserve.cli.backfill import backfill
+from tickserve.cli.halt import halt, halts, resume
 from tickserve.cli.health import health
 from tickserve.cli.models import models
 from tickserve.cli.plugins import CommandGroup
@@ -37,8 +39,9 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for command in (predict, stream, backfill, models, stats, health):
+    for command in (predict, stream, backfill, models, stats, health, halt, resume, halts):
         app.command()(command)
+    app.add_typer(bench.app, name="bench")
     return app
 
 

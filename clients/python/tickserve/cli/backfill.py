@@ -64,6 +64,8 @@ def backfill(
     Bars that a window has passed already are left out by the service, so that it may be run again.
 
     Example: tickserve backfill --file data/eurusd_1h.csv --symbols 1000
+
+    Exit codes: 0 all applied; 1 an error among the answers, or refused; 2 wrong usage; 3 unreachable.
     """
     names = replay_symbols(symbol, symbols)
     resume = ResumePolicy(give_up_after=patience) if patience else None

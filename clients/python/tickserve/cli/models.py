@@ -32,6 +32,8 @@ def models(
     """List the models, with the engine that answers and why it was chosen.
 
     Example: tickserve models --verbose
+
+    Exit codes: 0 listed; 1 refused or failed; 2 wrong usage; 3 unreachable.
     """
     with reported(target, as_json=json), Client(target, **tls) as client:
         found = client.models(timeout=timeout)

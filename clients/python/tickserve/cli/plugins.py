@@ -68,6 +68,14 @@ class LazyCommand(TyperCommand):
         Raises:
             typer.Exit: It is not installed or cannot be loaded; code 2.
         """
+        return self.loaded().make_context(info_name, args, parent=parent, **extra)
+
+    def loaded(self) -> Any:
+        """Returns the command itself.
+
+        Raises:
+            typer.Exit: It is not installed or cannot be loaded; code 2.
+        """
         name = str(self.name)
         if self._entry_point is None:
             raise fail(
@@ -84,7 +92,7 @@ class LazyCommand(TyperCommand):
                 hint=f"pip install --upgrade --force-reinstall {SERVER}",
                 code=2,
             ) from error
-        return _as_command(name, target).make_context(info_name, args, parent=parent, **extra)
+        return _as_command(name, target)
 
 
 def _as_command(name: str, target: Any) -> Any:

@@ -12,7 +12,6 @@ import typer
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from tickserve.catalog import Model
 from tickserve.cli.options import (
     DEFAULT_TARGET,
     Json,
@@ -25,6 +24,7 @@ from tickserve.cli.options import (
 )
 from tickserve.cli.output import milliseconds, print_json, reported, table
 from tickserve.client import Client
+from tickserve.example import example_window
 from tickserve.prediction import Prediction, Regression
 from tickserve.tls import TlsOptions
 from tickserve.window import Window
@@ -62,6 +62,8 @@ def predict(
     """Predict from one window: a file's, a symbol's, or an example's.
 
     Example: tickserve predict --example --priority real_time --timeout 0.05
+
+    Exit codes: 0 answered; 1 refused or failed; 2 wrong usage; 3 unreachable.
     """
     if sum((window is not None, symbol is not None, example)) != 1:
         raise typer.BadParameter("give exactly one of --window FILE, --symbol NAME and --example")
@@ -99,18 +101,6 @@ def read_window(path: Path) -> Window:
             raise ValueError(f"{path}: the object needs `values`, and may have `feature_schema`")
         return Window.from_array(content["values"], feature_schema=str(content.get("feature_schema", "")))
     return Window.from_array(content)
-
-
-def example_window(model: Model, seed: int) -> Window:
-    """Makes a well-formed window for a model: each feature wanders about zero, as a normalised one would."""
-    generator = np.random.default_rng(seed)
-    steps = generator.normal(size=(model.feature_count, model.time_steps))
-    values = np.empty_like(steps)
-    level = steps[:, 0]
-    for step in range(model.time_steps):
-        level = 0.9 * level + np.sqrt(1 - 0.9**2) * steps[:, step]  # keeps the variance at one
-        values[:, step] = level
-    return Window.from_array(values, feature_schema=model.feature_schema)
 
 
 def _render(prediction: Prediction, round_trip: float) -> RenderableType:

@@ -40,6 +40,8 @@ def stats(
     """Show queues, missed deadlines, outcomes and batch costs of the replicas.
 
     Example: tickserve stats --watch
+
+    Exit codes: 0 shown, with --watch until Ctrl-C; 1 refused or failed; 2 wrong usage; 3 unreachable.
     """
     with reported(target, as_json=json), Client(target, **tls) as client:
 

@@ -69,6 +69,9 @@ def stream(
     the stream comes back and goes on.
 
     Example: tickserve stream --csv data/eurusd_1h.csv --speed 50/s --limit 500 --symbols 10
+
+    Exit codes: 0 every bar answered; 1 an error among the answers, or refused; 2 wrong usage; 3 unreachable;
+    130 Ctrl-C.
     """
     with reported(target, as_json=json), Client(target, **tls) as client:
         pace = Pace(speed)

@@ -432,6 +432,7 @@ class StreamTicksResponse(_message.Message):
     GAP_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
+    HALT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def opened(self) -> _tick_pb2.StreamOpened:
         """Answers `open`."""
@@ -464,6 +465,10 @@ class StreamTicksResponse(_message.Message):
     def heartbeat(self) -> _tick_pb2.Heartbeat:
         """Answers a heartbeat, or is sent after a silence."""
 
+    @_builtins.property
+    def halt(self) -> _tick_pb2.TickHalt:
+        """Tells, once for each change, that predictions are halted or go on."""
+
     def __init__(
         self,
         *,
@@ -475,12 +480,13 @@ class StreamTicksResponse(_message.Message):
         gap: _tick_pb2.TickGap | None = ...,
         drain: _tick_pb2.StreamDrain | None = ...,
         heartbeat: _tick_pb2.Heartbeat | None = ...,
+        halt: _tick_pb2.TickHalt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "durable", b"durable", "error", b"error", "gap", b"gap", "heartbeat", b"heartbeat", "message", b"message", "opened", b"opened", "prediction", b"prediction", "progress", b"progress"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "durable", b"durable", "error", b"error", "gap", b"gap", "halt", b"halt", "heartbeat", b"heartbeat", "message", b"message", "opened", b"opened", "prediction", b"prediction", "progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "durable", b"durable", "error", b"error", "gap", b"gap", "heartbeat", b"heartbeat", "message", b"message", "opened", b"opened", "prediction", b"prediction", "progress", b"progress"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "durable", b"durable", "error", b"error", "gap", b"gap", "halt", b"halt", "heartbeat", b"heartbeat", "message", b"message", "opened", b"opened", "prediction", b"prediction", "progress", b"progress"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "progress", "prediction", "error", "durable", "gap", "drain", "heartbeat"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "progress", "prediction", "error", "durable", "gap", "drain", "heartbeat", "halt"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 

@@ -25,53 +25,56 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
+from tickserve.v1 import halt_pb2 as tickserve_dot_v1_dot_halt__pb2
 from tickserve.v1 import prediction_pb2 as tickserve_dot_v1_dot_prediction__pb2
 from tickserve.v1 import priority_pb2 as tickserve_dot_v1_dot_priority__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tickserve/v1/tick.proto\x12\x0ctickserve.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1dtickserve/v1/prediction.proto\x1a\x1btickserve/v1/priority.proto\"\xe1\x01\n\nOpenStream\x12+\n\x05model\x18\x01 \x01(\x0b\x32\x1c.tickserve.v1.ModelReference\x12(\n\x08priority\x18\x02 \x01(\x0e\x32\x16.tickserve.v1.Priority\x12\x0f\n\x07symbols\x18\x03 \x03(\t\x12\x10\n\x08\x63onflate\x18\x04 \x01(\x08\x12\x15\n\rpredict_every\x18\x05 \x01(\x05\x12\x17\n\x0fpredict_partial\x18\x06 \x01(\x08\x12)\n\x06resume\x18\x07 \x03(\x0b\x32\x19.tickserve.v1.ResumePoint\"{\n\x0bResumePoint\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x1e\n\x16last_answered_sequence\x18\x02 \x01(\x03\x12<\n\x18last_answered_as_of_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\nBarHistory\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x1f\n\x04\x62\x61rs\x18\x02 \x03(\x0b\x32\x11.tickserve.v1.Bar\x12\x15\n\rlast_sequence\x18\x03 \x01(\x03\"\xe9\x02\n\x04Tick\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0evalid_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12 \n\x03\x62\x61r\x18\x05 \x01(\x0b\x32\x11.tickserve.v1.BarH\x00\x12$\n\x05trade\x18\x06 \x01(\x0b\x32\x13.tickserve.v1.TradeH\x00\x12,\n\x08\x66\x65\x61tures\x18\x07 \x01(\x0b\x32\x18.tickserve.v1.FeatureRowH\x00\x12\x31\n\ncorrection\x18\x08 \x01(\x0b\x32\x1b.tickserve.v1.BarCorrectionH\x00\x12*\n\x05reset\x18\t \x01(\x0b\x32\x19.tickserve.v1.WindowResetH\x00\x42\x07\n\x05\x65vent\"\x95\x01\n\x03\x42\x61r\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nopen_price\x18\x02 \x01(\x01\x12\x12\n\nhigh_price\x18\x03 \x01(\x01\x12\x11\n\tlow_price\x18\x04 \x01(\x01\x12\x13\n\x0b\x63lose_price\x18\x05 \x01(\x01\x12\x0e\n\x06volume\x18\x06 \x01(\x01\"$\n\x05Trade\x12\r\n\x05price\x18\x01 \x01(\x01\x12\x0c\n\x04size\x18\x02 \x01(\x01\"4\n\nFeatureRow\x12\x16\n\x0e\x66\x65\x61ture_schema\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x02\"/\n\rBarCorrection\x12\x1e\n\x03\x62\x61r\x18\x01 \x01(\x0b\x32\x11.tickserve.v1.Bar\"\x1d\n\x0bWindowReset\x12\x0e\n\x06reason\x18\x01 \x01(\t\";\n\tWatermark\x12.\n\nevent_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\":\n\tHeartbeat\x12-\n\tsend_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe5\x01\n\x0cStreamOpened\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.tickserve.v1.ModelVersion\x12\x16\n\x0e\x66\x65\x61ture_schema\x18\x02 \x01(\t\x12/\n\x0c\x62\x61r_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12heartbeat_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07symbols\x18\x05 \x03(\x0b\x32\x19.tickserve.v1.SymbolState\"b\n\x0bSymbolState\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x15\n\rnext_sequence\x18\x03 \x01(\x03\x12\x0c\n\x04have\x18\x04 \x01(\x05\x12\x0c\n\x04need\x18\x05 \x01(\x05\"_\n\x0cTickProgress\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0c\n\x04have\x18\x03 \x01(\x05\x12\x0c\n\x04need\x18\x04 \x01(\x05\x12\x11\n\tduplicate\x18\x05 \x01(\x08\"\xa2\x01\n\x0eTickPrediction\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x16\n\x0e\x66irst_sequence\x18\x03 \x01(\x03\x12\x17\n\x0f\x63onflated_count\x18\x04 \x01(\x05\x12\x0f\n\x07partial\x18\x05 \x01(\x08\x12,\n\nprediction\x18\x06 \x01(\x0b\x32\x18.tickserve.v1.Prediction\"P\n\tTickError\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\"/\n\x0bTickDurable\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"j\n\x07TickGap\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x1e\n\x16\x66irst_missing_sequence\x18\x03 \x01(\x03\x12\x1d\n\x15last_missing_sequence\x18\x04 \x01(\x03\"@\n\x0bStreamDrain\x12\x31\n\x0egrace_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Durationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tickserve/v1/tick.proto\x12\x0ctickserve.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x17tickserve/v1/halt.proto\x1a\x1dtickserve/v1/prediction.proto\x1a\x1btickserve/v1/priority.proto\"\xe1\x01\n\nOpenStream\x12+\n\x05model\x18\x01 \x01(\x0b\x32\x1c.tickserve.v1.ModelReference\x12(\n\x08priority\x18\x02 \x01(\x0e\x32\x16.tickserve.v1.Priority\x12\x0f\n\x07symbols\x18\x03 \x03(\t\x12\x10\n\x08\x63onflate\x18\x04 \x01(\x08\x12\x15\n\rpredict_every\x18\x05 \x01(\x05\x12\x17\n\x0fpredict_partial\x18\x06 \x01(\x08\x12)\n\x06resume\x18\x07 \x03(\x0b\x32\x19.tickserve.v1.ResumePoint\"{\n\x0bResumePoint\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x1e\n\x16last_answered_sequence\x18\x02 \x01(\x03\x12<\n\x18last_answered_as_of_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\nBarHistory\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x1f\n\x04\x62\x61rs\x18\x02 \x03(\x0b\x32\x11.tickserve.v1.Bar\x12\x15\n\rlast_sequence\x18\x03 \x01(\x03\"\xe9\x02\n\x04Tick\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0evalid_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12 \n\x03\x62\x61r\x18\x05 \x01(\x0b\x32\x11.tickserve.v1.BarH\x00\x12$\n\x05trade\x18\x06 \x01(\x0b\x32\x13.tickserve.v1.TradeH\x00\x12,\n\x08\x66\x65\x61tures\x18\x07 \x01(\x0b\x32\x18.tickserve.v1.FeatureRowH\x00\x12\x31\n\ncorrection\x18\x08 \x01(\x0b\x32\x1b.tickserve.v1.BarCorrectionH\x00\x12*\n\x05reset\x18\t \x01(\x0b\x32\x19.tickserve.v1.WindowResetH\x00\x42\x07\n\x05\x65vent\"\x95\x01\n\x03\x42\x61r\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nopen_price\x18\x02 \x01(\x01\x12\x12\n\nhigh_price\x18\x03 \x01(\x01\x12\x11\n\tlow_price\x18\x04 \x01(\x01\x12\x13\n\x0b\x63lose_price\x18\x05 \x01(\x01\x12\x0e\n\x06volume\x18\x06 \x01(\x01\"$\n\x05Trade\x12\r\n\x05price\x18\x01 \x01(\x01\x12\x0c\n\x04size\x18\x02 \x01(\x01\"4\n\nFeatureRow\x12\x16\n\x0e\x66\x65\x61ture_schema\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x02\"/\n\rBarCorrection\x12\x1e\n\x03\x62\x61r\x18\x01 \x01(\x0b\x32\x11.tickserve.v1.Bar\"\x1d\n\x0bWindowReset\x12\x0e\n\x06reason\x18\x01 \x01(\t\";\n\tWatermark\x12.\n\nevent_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\":\n\tHeartbeat\x12-\n\tsend_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe5\x01\n\x0cStreamOpened\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.tickserve.v1.ModelVersion\x12\x16\n\x0e\x66\x65\x61ture_schema\x18\x02 \x01(\t\x12/\n\x0c\x62\x61r_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12heartbeat_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07symbols\x18\x05 \x03(\x0b\x32\x19.tickserve.v1.SymbolState\"b\n\x0bSymbolState\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x15\n\rnext_sequence\x18\x03 \x01(\x03\x12\x0c\n\x04have\x18\x04 \x01(\x05\x12\x0c\n\x04need\x18\x05 \x01(\x05\"_\n\x0cTickProgress\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0c\n\x04have\x18\x03 \x01(\x05\x12\x0c\n\x04need\x18\x04 \x01(\x05\x12\x11\n\tduplicate\x18\x05 \x01(\x08\"\xa2\x01\n\x0eTickPrediction\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x16\n\x0e\x66irst_sequence\x18\x03 \x01(\x03\x12\x17\n\x0f\x63onflated_count\x18\x04 \x01(\x05\x12\x0f\n\x07partial\x18\x05 \x01(\x08\x12,\n\nprediction\x18\x06 \x01(\x0b\x32\x18.tickserve.v1.Prediction\"P\n\tTickError\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\"/\n\x0bTickDurable\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"j\n\x07TickGap\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x1e\n\x16\x66irst_missing_sequence\x18\x03 \x01(\x03\x12\x1d\n\x15last_missing_sequence\x18\x04 \x01(\x03\"@\n\x0bStreamDrain\x12\x31\n\x0egrace_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"S\n\x08TickHalt\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12&\n\x04halt\x18\x02 \x01(\x0b\x32\x18.tickserve.v1.ActiveHalt\x12\x0f\n\x07resumed\x18\x03 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tickserve.v1.tick_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OPENSTREAM']._serialized_start=192
-  _globals['_OPENSTREAM']._serialized_end=417
-  _globals['_RESUMEPOINT']._serialized_start=419
-  _globals['_RESUMEPOINT']._serialized_end=542
-  _globals['_BARHISTORY']._serialized_start=544
-  _globals['_BARHISTORY']._serialized_end=628
-  _globals['_TICK']._serialized_start=631
-  _globals['_TICK']._serialized_end=992
-  _globals['_BAR']._serialized_start=995
-  _globals['_BAR']._serialized_end=1144
-  _globals['_TRADE']._serialized_start=1146
-  _globals['_TRADE']._serialized_end=1182
-  _globals['_FEATUREROW']._serialized_start=1184
-  _globals['_FEATUREROW']._serialized_end=1236
-  _globals['_BARCORRECTION']._serialized_start=1238
-  _globals['_BARCORRECTION']._serialized_end=1285
-  _globals['_WINDOWRESET']._serialized_start=1287
-  _globals['_WINDOWRESET']._serialized_end=1316
-  _globals['_WATERMARK']._serialized_start=1318
-  _globals['_WATERMARK']._serialized_end=1377
-  _globals['_HEARTBEAT']._serialized_start=1379
-  _globals['_HEARTBEAT']._serialized_end=1437
-  _globals['_STREAMOPENED']._serialized_start=1440
-  _globals['_STREAMOPENED']._serialized_end=1669
-  _globals['_SYMBOLSTATE']._serialized_start=1671
-  _globals['_SYMBOLSTATE']._serialized_end=1769
-  _globals['_TICKPROGRESS']._serialized_start=1771
-  _globals['_TICKPROGRESS']._serialized_end=1866
-  _globals['_TICKPREDICTION']._serialized_start=1869
-  _globals['_TICKPREDICTION']._serialized_end=2031
-  _globals['_TICKERROR']._serialized_start=2033
-  _globals['_TICKERROR']._serialized_end=2113
-  _globals['_TICKDURABLE']._serialized_start=2115
-  _globals['_TICKDURABLE']._serialized_end=2162
-  _globals['_TICKGAP']._serialized_start=2164
-  _globals['_TICKGAP']._serialized_end=2270
-  _globals['_STREAMDRAIN']._serialized_start=2272
-  _globals['_STREAMDRAIN']._serialized_end=2336
+  _globals['_OPENSTREAM']._serialized_start=217
+  _globals['_OPENSTREAM']._serialized_end=442
+  _globals['_RESUMEPOINT']._serialized_start=444
+  _globals['_RESUMEPOINT']._serialized_end=567
+  _globals['_BARHISTORY']._serialized_start=569
+  _globals['_BARHISTORY']._serialized_end=653
+  _globals['_TICK']._serialized_start=656
+  _globals['_TICK']._serialized_end=1017
+  _globals['_BAR']._serialized_start=1020
+  _globals['_BAR']._serialized_end=1169
+  _globals['_TRADE']._serialized_start=1171
+  _globals['_TRADE']._serialized_end=1207
+  _globals['_FEATUREROW']._serialized_start=1209
+  _globals['_FEATUREROW']._serialized_end=1261
+  _globals['_BARCORRECTION']._serialized_start=1263
+  _globals['_BARCORRECTION']._serialized_end=1310
+  _globals['_WINDOWRESET']._serialized_start=1312
+  _globals['_WINDOWRESET']._serialized_end=1341
+  _globals['_WATERMARK']._serialized_start=1343
+  _globals['_WATERMARK']._serialized_end=1402
+  _globals['_HEARTBEAT']._serialized_start=1404
+  _globals['_HEARTBEAT']._serialized_end=1462
+  _globals['_STREAMOPENED']._serialized_start=1465
+  _globals['_STREAMOPENED']._serialized_end=1694
+  _globals['_SYMBOLSTATE']._serialized_start=1696
+  _globals['_SYMBOLSTATE']._serialized_end=1794
+  _globals['_TICKPROGRESS']._serialized_start=1796
+  _globals['_TICKPROGRESS']._serialized_end=1891
+  _globals['_TICKPREDICTION']._serialized_start=1894
+  _globals['_TICKPREDICTION']._serialized_end=2056
+  _globals['_TICKERROR']._serialized_start=2058
+  _globals['_TICKERROR']._serialized_end=2138
+  _globals['_TICKDURABLE']._serialized_start=2140
+  _globals['_TICKDURABLE']._serialized_end=2187
+  _globals['_TICKGAP']._serialized_start=2189
+  _globals['_TICKGAP']._serialized_end=2295
+  _globals['_STREAMDRAIN']._serialized_start=2297
+  _globals['_STREAMDRAIN']._serialized_end=2361
+  _globals['_TICKHALT']._serialized_start=2363
+  _globals['_TICKHALT']._serialized_end=2446
 # @@protoc_insertion_point(module_scope)

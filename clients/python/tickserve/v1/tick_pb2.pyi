@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
+from tickserve.v1 import halt_pb2 as _halt_pb2
 from tickserve.v1 import prediction_pb2 as _prediction_pb2
 from tickserve.v1 import priority_pb2 as _priority_pb2
 import builtins as _builtins
@@ -700,3 +701,37 @@ class StreamDrain(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamDrain: _TypeAlias = StreamDrain  # noqa: Y015
+
+@_typing.final
+class TickHalt(_message.Message):
+    """Tells that predictions of this stream are halted, or go on. Ticks are applied all the while; each prediction that is due
+    during a halt is answered with `error` and HALTED.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    HALT_FIELD_NUMBER: _builtins.int
+    RESUMED_FIELD_NUMBER: _builtins.int
+    symbol: _builtins.str
+    """Names the symbol that it is about; empty: all of the stream's."""
+    resumed: _builtins.bool
+    """Tells that the halt has ended."""
+    @_builtins.property
+    def halt(self) -> _halt_pb2.ActiveHalt:
+        """Describes the halt. Halts may overlap: predictions go on when each that was told has ended."""
+
+    def __init__(
+        self,
+        *,
+        symbol: _builtins.str = ...,
+        halt: _halt_pb2.ActiveHalt | None = ...,
+        resumed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["halt", b"halt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["halt", b"halt", "resumed", b"resumed", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TickHalt: _TypeAlias = TickHalt  # noqa: Y015

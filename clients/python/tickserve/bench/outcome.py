@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from enum import StrEnum
 
+__all__ = ("Ending", "Outcome", "of_answer", "of_error")
+
 
 class Outcome(StrEnum):
     """The end of a request, as its caller sees it."""
