@@ -8,6 +8,7 @@ engine/      each engine at each batch size, with eager as the base: `python -m 
 stages/      where a call's time goes, stage by stage: `python -m benchmarks.stages`
 streams/     tick streams against unary calls, memory, overload, Redis: `python -m benchmarks.streams`
 telemetry/   what metrics and traces cost: `python -m benchmarks.telemetry`
+chaos/       faults under mixed load, each answer judged: `python -m benchmarks.chaos`
 drill/       injected faults, found from the dashboard alone: `python -m benchmarks.drill`
 soak/        a replica's memory over 200,000 requests: `python -m benchmarks.soak`
 threads/     engine threads beside a busy core

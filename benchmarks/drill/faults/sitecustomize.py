@@ -1,7 +1,8 @@
 """Puts faults into the replicas of a drill; found by Python at start through PYTHONPATH.
 
-A file that `DRILL_CONTROL` names says what is wrong now: `engine_delay`, seconds that every engine call takes longer,
-and `blocked_pid`, the process whose event loop is blocked for `block` seconds each time it has turned for `turn`.
+A file that `DRILL_CONTROL` names says what is wrong now: `engine_delay`, seconds that each engine call takes longer, in
+the process `slow_pid` or in all, and `blocked_pid`, the process whose event loop is blocked for `block` seconds each
+time it has turned for `turn`. `DRILL_UNHELD` in the environment lets refusals go at once, to compare.
 """
 
 import asyncio
@@ -49,7 +50,8 @@ def _slow_engine(engine: Any) -> None:
 
     def run(self: Any, windows: Any) -> Any:
         outputs = compute(self, windows)
-        if delay := _control.values.get("engine_delay", 0.0):
+        delay = _control.values.get("engine_delay", 0.0)
+        if delay and _control.values.get("slow_pid", os.getpid()) == os.getpid():
             time.sleep(delay)
         return outputs
 
@@ -73,6 +75,12 @@ def _blocked_loop(module: ModuleType) -> None:
     module.Replica.start = started
 
 
+def _unheld(module: ModuleType) -> None:
+    if os.environ.get("DRILL_UNHELD"):
+        module.RefusalHold.delay = lambda *_: 0.0
+
+
 wrapt.register_post_import_hook(_blocked_loop, "server.replica")
+wrapt.register_post_import_hook(_unheld, "server.rpc.refusal_hold")
 wrapt.register_post_import_hook(lambda module: _slow_engine(module.TorchEngine), "model.torch_engine")
 wrapt.register_post_import_hook(lambda module: _slow_engine(module.OpenVINOEngine), "model.openvino_engine")

@@ -3,8 +3,8 @@
 import pytest
 
 from benchmarks.load.answers import fault_of
-from benchmarks.load.outcome import Ending, Outcome, of_answer, of_error
 from benchmarks.load.plan import ExpectedModel
+from tickserve.bench.outcome import Ending, Outcome, of_answer, of_error
 from tickserve.v1.prediction_pb2 import ClassProbability, Execution, InputEvidence, ModelVersion, Prediction, Regression
 
 MODEL = ExpectedModel(name="cnn_lstm", version=2, sha256="abc")

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.load.outcome import Outcome
 from benchmarks.load.sample import Sample
 from benchmarks.load.summary import summarise as summarise_samples
 from benchmarks.overload import figures, report
 from benchmarks.peers import catalogue
+from tickserve.bench.outcome import Outcome
 
 DURATION = 4.0
 

@@ -3,9 +3,10 @@
 import pytest
 
 from benchmarks.figures import ratio, spread
-from benchmarks.load.outcome import Outcome
 from benchmarks.load.sample import Sample
-from benchmarks.load.summary import BOUNDS_MS, cost_table, histogram, percentile, percentiles, summarise
+from benchmarks.load.summary import cost_table, summarise
+from tickserve.bench.outcome import Outcome
+from tickserve.bench.percentile import BOUNDS_MS, histogram, percentile, percentiles
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.load.outcome import Outcome
 from benchmarks.load.sample import Sample
-from benchmarks.load.summary import percentiles, summarise
+from benchmarks.load.summary import summarise
 from benchmarks.streams import figures, report
 from benchmarks.streams.scenarios import ALL_SYMBOLS, CLOSED, UNARY_OPEN
+from tickserve.bench.outcome import Outcome
+from tickserve.bench.percentile import percentiles
 
 TITLES = {shape.name: shape.title for shape in CLOSED} | {UNARY_OPEN: "unary"}
 COUNTERPARTS = {shape.name: shape.unary for shape in CLOSED}
