@@ -6,6 +6,7 @@ Layout, from the wire inward; a package may import those below it, and ``scripts
   process together, with or without Ray; ``commands`` are the server's part of the command line;
 - ``edge``: the TLS edge in front of it all, and the firewall's rules;
 - ``http``: what is served to browsers, load balancers and people with curl;
+- ``oip``: the Open Inference Protocol, beside the services of our own contract;
 - ``rpc``: the RPC edge: the seam, the services, protobuf messages to domain values and back;
 - ``statistics``: what a replica says of itself;
 - ``ticks``: sessions of a tick stream;
@@ -17,7 +18,7 @@ Layout, from the wire inward; a package may import those below it, and ``scripts
 - ``inference``: how one window is answered;
 - ``results``: answers that are known already;
 - ``models``: which versions are in memory;
-- ``security``: who may call, and how often;
+- ``security``: who may call, and how often, and what is halted;
 - ``config``: settings;
 - ``call``, ``grant``, ``deadline``, ``refusal``, ``back_off``, ``time_slice``, ``process_tree``, ``trace_context``:
   nouns of the whole server, free of transport.

@@ -20,7 +20,7 @@ from server.deployment import PredictorDeployment
 APPLICATION = "tickserve"
 DEPLOYMENT = "predictor"
 # Said in the deployment's own section: another number of replicas needs no new ones.
-_SCALE_FIELDS = {"replicas"}
+_SCALE_FIELDS = {"replicas", "max_surge_percent"}
 
 
 def build(arguments: dict[str, Any] | None = None) -> Application:
@@ -50,6 +50,7 @@ def application(settings: Settings) -> Application:
         serve.ingress()(PredictorDeployment),
         name=DEPLOYMENT,
         num_replicas=settings.replicas,
+        max_surge_percent=settings.max_surge_percent,
         user_config=settings.model_dump(mode="json", include=set(LIVE_FIELDS)),
         # Far above any load: the scheduler's queue must see every request, for it alone knows which one matters.
         max_ongoing_requests=100_000,
@@ -100,6 +101,7 @@ def serve_config(settings: Settings) -> dict[str, Any]:
                     {
                         "name": DEPLOYMENT,
                         "num_replicas": settings.replicas,
+                        "max_surge_percent": settings.max_surge_percent,
                         "user_config": settings.model_dump(mode="json", include=set(LIVE_FIELDS)),
                         "ray_actor_options": {"num_cpus": settings.replica_cpus},
                         "logging_config": _logging_config(settings),

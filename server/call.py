@@ -29,6 +29,7 @@ class Call:
         trace_id: Of that trace, 32 hexadecimal digits, as answers tell it; empty where there is none.
         owner: Whose windows it writes and reads; empty where nobody is authenticated: all share them then.
         grant: The caller's rights; None where API keys are not asked for.
+        route: The HTTP route by which it came, as in ``/v1/predict``; empty for gRPC.
     """
 
     method: str
@@ -40,6 +41,12 @@ class Call:
     trace: TraceContext | None = None
     owner: str = ""
     grant: Grant | None = None
+    route: str = ""
+
+    @property
+    def key_id(self) -> str:
+        """Whose call it is beyond doubt: the API key's id, or what a certificate stands for; empty for anybody."""
+        return self.owner if self.grant is None else self.grant.key_id
 
     def check_priority(self, priority: PriorityClass) -> None:
         """Lets a class pass that the caller may ask for.

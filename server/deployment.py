@@ -10,6 +10,7 @@ import asyncio
 import gc
 import logging
 import os
+import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -20,11 +21,17 @@ from ray import serve
 from ray.serve.grpc_util import RayServegRPCContext, gRPCInputStream
 
 from server import runtime_env
+from server.config.live_settings import LIVE_FIELDS
 from server.config.settings import Settings
+from server.deployment_oip import OipMethods
 from server.health.drain_watch import DrainWatch
 from server.health.health import process_health
+from server.health.loop_watchdog import LoopWatchdog
+from server.http.api import API_RIGHTS, api_routers
 from server.http.console_routes import console_router
 from server.http.http_app import build_http_app
+from server.http.http_call import ApiSource
+from server.http.original_stats import EngineTally
 from server.observation.sampler import process_sampler
 from server.replica import Replica
 from server.rpc.dispatch import Dispatcher, NoMessage
@@ -43,7 +50,7 @@ class HungEngineError(RuntimeError):
     """The replica cannot answer and must be replaced."""
 
 
-class PredictorDeployment:
+class PredictorDeployment(OipMethods):
     """One replica of the service; `app` makes a deployment of it.
 
     Args:
@@ -55,6 +62,8 @@ class PredictorDeployment:
         self._settings = settings
         self._replica: Replica | None = None
         self._logs: Logs | None = None
+        self._live: Settings | None = None
+        self._tally = EngineTally()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Returns the HTTP side; Ray Serve asks for it after the constructor."""
@@ -63,20 +72,38 @@ class PredictorDeployment:
         def metrics() -> Page | None:
             return self._replica.telemetry.metrics.page if self._replica is not None else None
 
-        return build_http_app(lambda: self._replica, metrics=metrics, routers=[console], authorizer=process_authorizer)
+        def api() -> ApiSource | None:
+            if self._replica is None or self._live is None:
+                return None
+            return ApiSource(dispatcher=self._replica.dispatcher, settings=self._live)
+
+        return build_http_app(
+            lambda: self._replica,
+            metrics=metrics,
+            routers=[console, *api_routers(api, sampler=process_sampler, tally=self._tally)],
+            authorizer=process_authorizer,
+            rights=API_RIGHTS,
+        )
 
     async def reconfigure(self, live: dict[str, Any]) -> None:
         """Puts the live settings in force: Ray Serve calls it before the first request, and whenever they change.
 
         Args:
-            live: The settings of `LIVE_FIELDS` as plain data.
+            live: The settings of `LIVE_FIELDS` as plain data; at the first time others as well, which then win over the
+                constructor's (`server.renewal`).
         """
+        if self._replica is None:
+            self._settings = {**self._settings, **live}
+        else:
+            self._settings = {**self._settings, **{name: live[name] for name in LIVE_FIELDS & live.keys()}}
         # Looks at files, though all values are given: not in the event loop.
-        settings = await asyncio.to_thread(Settings, **self._settings, **live)
+        settings = await asyncio.to_thread(Settings, **self._settings)
+        self._live = settings
         replica_id = serve.get_replica_context().replica_id.unique_id
         if self._logs is None:
             self._logs = log_to_replica_file(settings.log, replica_id)
         self._logs.apply(settings.log)
+        self._loop_timeout = settings.health.loop_timeout
         if self._replica is not None:
             self._replica.reconfigure(settings)
             return
@@ -86,6 +113,7 @@ class PredictorDeployment:
             health=process_health,
             on_hang=_end_process,
             board=RayStatisticsBoard(),
+            observers=[self._tally],
             sampler=process_sampler,
             authorizer=process_authorizer,
             node_id=ray.get_runtime_context().get_node_id(),
@@ -97,6 +125,8 @@ class PredictorDeployment:
         gc.freeze()
         self._replica = replica
         self._drain_watch = asyncio.get_running_loop().create_task(DrainWatch(replica.drain).run())
+        self._watchdog = LoopWatchdog(_leave, timeout=lambda: self._loop_timeout)
+        self._watchdog.start()
 
     async def check_health(self) -> None:
         """Tells Ray Serve to replace a replica that can answer no more.
@@ -112,6 +142,7 @@ class PredictorDeployment:
         replica: Replica | None = getattr(self, "_replica", None)
         if replica is not None:
             self._drain_watch.cancel()
+            self._watchdog.stop()
             await replica.close()
         if (logs := getattr(self, "_logs", None)) is not None:
             await asyncio.to_thread(logs.close)
@@ -144,6 +175,18 @@ class PredictorDeployment:
         """Serves `ModelService/GetStatistics`."""
         return await self._dispatcher.unary("GetStatistics", request, grpc_context)
 
+    async def Halt(self, request: bytes, grpc_context: RayServegRPCContext) -> Message | NoMessage:
+        """Serves `HaltService/Halt`."""
+        return await self._dispatcher.unary("Halt", request, grpc_context)
+
+    async def Resume(self, request: bytes, grpc_context: RayServegRPCContext) -> Message | NoMessage:
+        """Serves `HaltService/Resume`."""
+        return await self._dispatcher.unary("Resume", request, grpc_context)
+
+    async def ListHalts(self, request: bytes, grpc_context: RayServegRPCContext) -> Message | NoMessage:
+        """Serves `HaltService/ListHalts`."""
+        return await self._dispatcher.unary("ListHalts", request, grpc_context)
+
     async def StreamPredict(
         self, requests: gRPCInputStream, grpc_context: RayServegRPCContext
     ) -> AsyncGenerator[Message, None]:
@@ -164,5 +207,11 @@ def _end_process() -> None:
 
     The pause lets the failed members' answers and the change of health reach their readers.
     """
-    logger.critical("the engine hangs; ending the process so that Ray Serve replaces the replica")
+    logger.critical("the engine hangs, or always fails; ending the process so that Ray Serve replaces the replica")
     asyncio.get_running_loop().call_later(_LAST_WORDS, os._exit, 70)
+
+
+def _leave() -> None:
+    """Ends the process from another thread than the loop's, which does nothing any more."""
+    time.sleep(_LAST_WORDS)  # for the log's thread
+    os._exit(70)

@@ -14,6 +14,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import ray
 from ray import serve
@@ -23,12 +25,16 @@ from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 from server import app, process_tree
 from server.config.settings import Settings
 from server.launcher import FAILED, READY, RECONFIGURED
+from server.renewal import renewed
 from server.telemetry.logging_setup import log_to_stream
 
 logger = logging.getLogger("tickserve")
 
 _STOP = "stop"
 _POLL = 0.1
+# What a replica takes of Ray's CPUs, which here only count who fits. Half of its own, so that the old and the new fit
+# side by side: else an update would stop a replica before it starts the next, or wait for room for ever.
+_SHARE = 0.5
 
 
 def main(settings_json: str, log_descriptor: str) -> int:
@@ -42,6 +48,7 @@ def main(settings_json: str, log_descriptor: str) -> int:
     logs = log_to_stream(settings.log, os.fdopen(int(log_descriptor), "w"))
     orders: queue.SimpleQueue[str] = queue.SimpleQueue()
     signal.signal(signal.SIGTERM, lambda *_: orders.put(_STOP))
+    first = app.serve_config(settings)
     try:
         _start(settings)
     except Exception as error:
@@ -56,7 +63,7 @@ def main(settings_json: str, log_descriptor: str) -> int:
         try:
             settings = Settings.model_validate_json(order)
             logs.apply(settings.log)
-            _deploy(settings)
+            _deploy(settings, first=first)
             _say(RECONFIGURED)
         except Exception as error:
             logger.exception("the new settings were not put in force")
@@ -71,15 +78,26 @@ def _read_orders(orders: queue.SimpleQueue[str]) -> None:
         orders.put(line)
 
 
-def _deploy(settings: Settings) -> None:
+def _deploy(settings: Settings, *, first: Mapping[str, Any]) -> None:
     """Deploys the application, or changes it, and waits until it runs.
 
     Raises:
-        RuntimeError: Ray Serve could not deploy it.
+        RuntimeError: Ray Serve could not deploy it, or has no room for so many replicas.
     """
+    config = renewed(app.serve_config(settings), first=first)
+    cpus = _SHARE * settings.effective_replica_cpus()
+    room = ray.cluster_resources().get("CPU", 0.0)
+    if settings.replicas * cpus > room:
+        # Ray Serve would wait for room, and nobody would be told.
+        raise RuntimeError(
+            f"{settings.replicas} replicas need more CPUs than the service was started with; restart it."
+        )
+    for application in config["applications"]:
+        for deployment in application["deployments"]:
+            deployment["ray_actor_options"]["num_cpus"] = cpus
     # By declaration, as `serve deploy` does it, and not by `serve.run`, which replaces every replica each time. Ray
     # Serve has no public function for it outside its command line and its dashboard.
-    _get_global_client().deploy_apps(ServeDeploySchema(**app.serve_config(settings)))
+    _get_global_client().deploy_apps(ServeDeploySchema(**config))
     while True:
         time.sleep(_POLL)
         status = serve.status().applications[app.APPLICATION]
@@ -99,7 +117,7 @@ def _start(settings: Settings) -> None:
         address="local",
     )
     app.start_ingress(settings)
-    _deploy(settings)
+    _deploy(settings, first=app.serve_config(settings))
 
 
 def _say(line: str) -> None:

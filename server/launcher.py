@@ -26,6 +26,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from model.registry import Registry
 from model.weights_import import import_original
 from server import process_tree, runtime_env
+from server.announcement import Announcer
 from server.config.settings import Settings, SettingsError
 from server.edge.edge import Edge
 from server.edge.haproxy_process import EdgeError
@@ -146,15 +147,13 @@ def _edge(settings: Settings, secret: str) -> Iterator[Edge | None]:
         yield edge
 
 
-def serve_until_signalled(settings: Settings, *, reload: Callable[[], Settings]) -> None:
-    """Runs the service, says when it answers, and stops it on SIGINT or SIGTERM.
-
-    Prints `tickserve ready grpc=HOST:PORT http=HOST:PORT` once it answers, and ` tls=on` where these are the edge's. On
-    SIGHUP it reads its settings again.
+def serve_until_signalled(settings: Settings, *, reload: Callable[[], Settings], announcer: Announcer) -> None:
+    """Runs the service, says when it answers, and stops it on SIGINT or SIGTERM; on SIGHUP it reads its settings again.
 
     Args:
         settings: The server's settings.
         reload: Reads the settings again; raises SettingsError where they cannot be used.
+        announcer: Says that the service answers, and what became of other settings.
 
     Raises:
         model.errors.ModelError: As `running`.
@@ -165,11 +164,11 @@ def serve_until_signalled(settings: Settings, *, reload: Callable[[], Settings])
     previous[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: hang_up.set())
     try:
         with running(settings) as service:
-            _say(_ready_line(settings))
+            announcer.ready(settings)
             while service.is_alive():
                 if hang_up.wait(_POLL):
                     hang_up.clear()
-                    _reconfigure(service, reload)
+                    _reconfigure(service, reload, announcer)
             raise LaunchError(f"Ray has ended by itself; see {_LOGS}.")
     except _StopRequestedError:
         logger.info("stopped by a signal")
@@ -178,24 +177,14 @@ def serve_until_signalled(settings: Settings, *, reload: Callable[[], Settings])
             signal.signal(number, handler)
 
 
-def _ready_line(settings: Settings) -> str:
-    ports = settings.tls if settings.tls.enabled else settings
-    line = f"tickserve ready grpc={settings.host}:{ports.grpc_port} http={settings.host}:{ports.http_port}"
-    return f"{line} tls=on" if settings.tls.enabled else line
-
-
-def _reconfigure(service: RunningService, reload: Callable[[], Settings]) -> None:
+def _reconfigure(service: RunningService, reload: Callable[[], Settings], announcer: Announcer) -> None:
     """Puts the settings in force as they read now; a mistake in them is told and changes nothing."""
     try:
         service.reconfigure(reload())
     except (SettingsError, LaunchError) as error:
-        _say(f"tickserve not reconfigured: {error}")
+        announcer.not_reconfigured(error)
     else:
-        _say("tickserve reconfigured")
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - lines that people and scripts wait for
+        announcer.reconfigured()
 
 
 def wait_until_serving(target: str, *, timeout: float) -> None:

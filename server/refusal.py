@@ -26,6 +26,7 @@ class Reason(enum.Enum):
     INVALID_SYMBOL = enum.auto()
     TOO_MANY_WINDOWS = enum.auto()
     LIMIT_EXCEEDED = enum.auto()
+    INVALID_TENSOR = enum.auto()
     MODEL_NOT_FOUND = enum.auto()
     SYMBOL_NOT_FOUND = enum.auto()
     WINDOW_INCOMPLETE = enum.auto()
@@ -33,6 +34,7 @@ class Reason(enum.Enum):
     STREAM_NOT_OPEN = enum.auto()
     STREAM_ALREADY_OPEN = enum.auto()
     SYMBOL_NOT_OPEN = enum.auto()
+    HALTED = enum.auto()
     REQUEST_ID_REUSED = enum.auto()
     QUEUE_FULL = enum.auto()
     PREDICTED_DEADLINE_MISS = enum.auto()
@@ -49,6 +51,8 @@ class Reason(enum.Enum):
     MODEL_LOADING = enum.auto()
     STORE_UNAVAILABLE = enum.auto()
     DECISION_LOG_UNAVAILABLE = enum.auto()
+    HALT_STORE_UNAVAILABLE = enum.auto()
+    NOT_SUPPORTED = enum.auto()
     INFERENCE_FAILED = enum.auto()
 
 
@@ -109,6 +113,16 @@ def store_unavailable() -> Refusal:
         Reason.STORE_UNAVAILABLE,
         "The store of the symbols' windows does not answer; retry after the delay, or send the window itself.",
         retry_delay=0.5,
+    )
+
+
+def halt_store_unavailable() -> Refusal:
+    """Returns the refusal of a replica that could not store what is to be halted, or to go on."""
+    return Refusal(
+        Reason.HALT_STORE_UNAVAILABLE,
+        "The store of the halts has not taken the change. A halt holds on the answering replica and is stored when the "
+        "store is back, a resume has not happened; repair the store, and repeat the call.",
+        retry_delay=1.0,
     )
 
 

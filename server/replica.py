@@ -6,7 +6,6 @@ Owns the order of start and stop, and what the parts are given. Decides nothing 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Sequence
 
@@ -16,6 +15,7 @@ from server.config.live_settings import LiveSettings
 from server.config.settings import Settings
 from server.health.deep_check import DeepCheck
 from server.health.deep_health import DeepHealth
+from server.health.engine_failures import EngineFailures
 from server.health.health import Health
 from server.health.health_watch import HealthWatch
 from server.health.readiness import Readiness
@@ -31,6 +31,9 @@ from server.observation.observer import Observer
 from server.observation.request_watch import RequestWatcher
 from server.observation.sampler import Sampler
 from server.replica_door import open_door
+from server.replica_halts import ReplicaHalts
+from server.replica_news import ReplicaNews
+from server.replica_oip import ReplicaOip
 from server.replica_stores import caller_limits, connect_results, window_store
 from server.replica_telemetry import ReplicaTelemetry
 from server.results.known_results import KnownResults
@@ -40,14 +43,11 @@ from server.rpc.dispatch import Dispatcher
 from server.rpc.errors import reason_of
 from server.rpc.model_service import ModelService
 from server.rpc.prediction_service import PredictionService
+from server.rpc.refusal_hold import RefusalHold
 from server.rpc.tick_service import TickService
 from server.security.authorizer import Authorizer
 from server.statistics.replica_snapshot import CacheFigures, ReplicaSnapshot
-from server.statistics.statistics_board import WATCHED_FOR, StatisticsBoard
-
-_PUBLISH_INTERVAL = 1.0
-
-logger = logging.getLogger("tickserve")
+from server.statistics.statistics_board import StatisticsBoard
 
 
 class Replica:
@@ -90,12 +90,13 @@ class Replica:
         self._live = LiveSettings(settings)
         self._authorizer = authorizer or Authorizer()
         registry = Registry(settings.registry)
+        self._failures = failures = EngineFailures(check=self.check_deep, on_dead=on_hang)
         self.telemetry = telemetry = ReplicaTelemetry(
             settings,
             replica_id=replica_id,
             node_id=node_id,
             sampler=sampler or Sampler(),
-            observers=observers,
+            observers=(*observers, failures),
             authorizer=self._authorizer,
         )
         shared_traces = SharedTraces()
@@ -111,6 +112,7 @@ class Replica:
             self._batcher, model=self._pool.default, settings=lambda: self._live.current.health
         )
         self._windows = window_store(settings)
+        self._halts = halts = ReplicaHalts(self._live, self._authorizer)
         self._known = KnownResults(self._live, connect=connect_results)
         predictor = Predictor(
             self._batcher,
@@ -121,16 +123,27 @@ class Replica:
         )
         self._routes = RouteTable(self._pool, self._live)
         self._routed = RoutedPredictor(
-            predictor, self._routes, statistics=self._batcher.statistics, gate=telemetry.logs.gate
+            halts.around(predictor), self._routes, statistics=self._batcher.statistics, gate=telemetry.logs.gate
         )
         watcher = RequestWatcher(telemetry.observers, now=self._routed.now, reason_of=reason_of)
         self._limits = limits = caller_limits(self._live)
         predictions = PredictionService(
-            predictor=self._routed, windows=self._windows, live=self._live, watcher=watcher, limits=limits
+            predictor=self._routed,
+            windows=self._windows,
+            live=self._live,
+            watcher=watcher,
+            limits=limits,
+            streams=halts.streams,
         )
         self._idempotency = predictions.idempotency
         self._ticks = TickService(
-            predictor=self._routed, windows=self._windows, live=self._live, watcher=watcher, limits=limits
+            predictor=self._routed,
+            windows=self._windows,
+            live=self._live,
+            watcher=watcher,
+            limits=limits,
+            halts=halts.view,
+            open_streams=halts.streams,
         )
         self._models = models = ModelService(
             registry=registry,
@@ -140,6 +153,17 @@ class Replica:
             live=self._live,
             check=self._deep_check.ask,
         )
+        oip = ReplicaOip(
+            pool=self._pool,
+            registry=registry,
+            live=self._live,
+            readiness=self.readiness,
+            predictor=self._routed,
+            watcher=watcher,
+            limits=limits,
+            halts=halts,
+            figures=telemetry.inference_figures,
+        )
         self.console = ConsoleFeed(
             replica_id=replica_id,
             statistics=models.statistics,
@@ -147,16 +171,20 @@ class Replica:
             board=board,
             max_viewers=settings.console.max_viewers,
         )
+        self._hold = RefusalHold()
         self.dispatcher = Dispatcher(
             unary={
                 "Predict": predictions.predict,
                 "PredictBatch": predictions.predict_batch,
-                "ListModels": models.list_models,
-                "GetModel": models.get_model,
-                "GetStatistics": models.get_statistics,
+                **models.methods,
+                **halts.methods,
+                **oip.unary,
             },
-            streamed={"StreamPredict": predictions.stream_predict, "StreamTicks": self._ticks.stream_ticks},
+            streamed={"StreamPredict": predictions.stream_predict, "StreamTicks": self._ticks.stream_ticks}
+            | oip.streamed,
             observer=telemetry.observers,
+            leaving=halts.leaving,
+            hold=self._hold.hold,
         )
 
     async def start(self) -> None:
@@ -166,6 +194,7 @@ class Replica:
             model.errors.ModelError: The default model cannot be served; the message names file, reason and remedy.
             Exception: The door could not be opened; see `open_door`.
         """
+        await self._halts.load()
         await open_door(self._authorizer, self._live.current)
         self._known.apply_settings()
         self._limits.start()
@@ -176,10 +205,11 @@ class Replica:
         await self._routes.start()
         loop = asyncio.get_running_loop()
         self._health.started()
-        work = [self._health.run(), self._deep_check.run(), self._watch_registry()]
+        work = [self._health.run(), self._deep_check.run(), self._failures.run(), self._pool.run()]
+        work += self._halts.work()
         work += self.telemetry.work(self.snapshot, loaded=self._pool.loaded, open_streams=self.dispatcher.open_streams)
         if self._board is not None:
-            work.append(self._publish_statistics(self._board))
+            work.append(self._news(self._board).run())
         self._tasks += map(loop.create_task, work)
 
     def reconfigure(self, settings: Settings) -> None:
@@ -210,6 +240,7 @@ class Replica:
         await self._windows.close()
         await self._known.close()
         await self._limits.close()
+        await self._halts.close()
         self._pool.close()
         await asyncio.to_thread(self._authorizer.close)
         await self.telemetry.close()
@@ -244,6 +275,7 @@ class Replica:
             loop_lag=self.telemetry.loop_lag.greatest,
             refused_calls=dict(self._authorizer.refusals),
             keys=self._authorizer.key_state,
+            halts=self._halts.state,
             cache=CacheFigures(results=results, shared=shared, request_ids=self._idempotency.statistics()),
         )
 
@@ -255,24 +287,12 @@ class Replica:
     def _quarantine(self, served: ServedModel) -> None:
         self._pool.quarantine(served.key, "an answer was not finite or not normalised")
 
-    async def _watch_registry(self) -> None:
-        """Lets new versions appear without a restart; a registry that is gone costs them, and this replica nothing."""
-        while True:
-            await asyncio.sleep(self._live.current.models.poll_interval)
-            try:
-                await self._pool.refresh()
-            except Exception:
-                logger.exception("the registry could not be looked at")
-
-    async def _publish_statistics(self, board: StatisticsBoard) -> None:
-        """Tells the other replicas of this one; a board that is gone costs them news, and this one nothing."""
-        while True:
-            await asyncio.sleep(_PUBLISH_INTERVAL)
-            try:
-                figures, details = self._models.serialized_snapshot(), self.telemetry.recent.details()
-                if await board.publish(self._replica_id, figures, details):
-                    self.telemetry.recent.watch(WATCHED_FOR)
-                if self._limits.is_used:
-                    self._limits.note_replicas(1 + len(await board.others(self._replica_id)))
-            except Exception as error:
-                logger.warning("statistics were not published: %s", error)
+    def _news(self, board: StatisticsBoard) -> ReplicaNews:
+        return ReplicaNews(
+            board,
+            replica_id=self._replica_id,
+            figures=self._models.serialized_snapshot,
+            recent=self.telemetry.recent,
+            counts=lambda: self._limits.is_used or self._hold.is_used,
+            on_others=(self._hold.note_others, lambda others: self._limits.note_replicas(1 + others)),
+        )

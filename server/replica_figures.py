@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from server.models.served_model import ServedModel
 from server.observation.observer import Observers
+from server.security.halt import ScopeKind
 from server.statistics.replica_snapshot import CacheFigures, ReplicaSnapshot
 from server.telemetry import metric_catalogue as metrics
 from server.telemetry.decision_log import DecisionLog
@@ -95,6 +96,9 @@ class ReplicaFigures:
         if snapshot.keys is not None:
             make.gauge(metrics.API_KEYS).set(snapshot.keys.key_count)
             make.gauge(metrics.API_KEYS_STALE, self._replica_id).set(snapshot.keys.is_stale)
+        for kind in ScopeKind:
+            make.gauge(metrics.HALTS, kind.name.lower()).set(snapshot.halts.counts.get(kind, 0))
+        make.gauge(metrics.HALTS_STALE, self._replica_id).set(snapshot.halts.is_stale)
 
     def note_lag(self, seconds: float) -> None:
         """Counts by how much the event loop was late."""

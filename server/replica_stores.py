@@ -8,6 +8,9 @@ from server.config.settings import Settings
 from server.results.known_results import SharedResults
 from server.results.redis_result_cache import RedisResultCache
 from server.security.caller_limits import CallerLimits
+from server.security.halt_file import HaltFile
+from server.security.halt_redis import HaltRedis
+from server.security.halt_store import HaltStore
 from server.security.metadata_limit import process_metadata_limit
 from server.security.redis_token_store import RedisTokenStore
 from server.windows.memory_window_store import MemoryWindowStore
@@ -25,6 +28,13 @@ def window_store(settings: Settings) -> WindowStore:
     if settings.windows.store == "redis":
         return RedisWindowStore(settings.windows, max_symbols=settings.max_symbols)
     return MemoryWindowStore(settings.windows, max_symbols=settings.max_symbols)
+
+
+def halt_store(settings: Settings) -> HaltStore:
+    """Returns where halts outlive replicas."""
+    url = settings.halts.redis_url or (settings.windows.redis_url if settings.windows.store == "redis" else "")
+    folder = settings.halts.folder or settings.registry / ".state"
+    return HaltRedis(url) if url else HaltFile(folder.expanduser())
 
 
 def caller_limits(live: LiveSettings) -> CallerLimits:

@@ -14,6 +14,7 @@ from server.health.loop_lag import LoopLag
 from server.models.served_model import ServedModel
 from server.observation.observer import Observer, Observers
 from server.observation.sampler import Sampler
+from server.oip.inference_figures import InferenceFigures
 from server.replica_figures import Telling, telling_of
 from server.replica_metrics import ReplicaMetrics
 from server.security.authorizer import Authorizer
@@ -40,6 +41,7 @@ class ReplicaTelemetry:
         metrics: Counts, and shows what it and the node's other replicas have counted.
         recent: What viewers of the console are shown of single requests.
         loop_lag: How late the event loop is.
+        inference_figures: What the Open Inference Protocol tells of each version.
         observers: Whom the replica's parts tell.
     """
 
@@ -58,7 +60,8 @@ class ReplicaTelemetry:
         self.metrics = ReplicaMetrics(settings.metrics, replica_id=replica_id, node_id=node_id, authorizer=authorizer)
         self.recent = RecentActivity()
         self.loop_lag = LoopLag(on_lag=self.metrics.note_lag)
-        own = (self.tracing, *self.metrics.observers, *self.logs.observers, self.recent)
+        self.inference_figures = InferenceFigures()
+        own = (self.tracing, *self.metrics.observers, *self.logs.observers, self.recent, self.inference_figures)
         self.observers = Observers((*observers, *own))
 
     async def start(self, settings: Settings) -> None:

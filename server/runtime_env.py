@@ -8,10 +8,17 @@ to start without them. Must not import Ray.
 from __future__ import annotations
 
 import os
+import resource
 import secrets
 from collections.abc import Mapping, MutableMapping
 
 from server.config.settings import Settings
+
+# Of one machine's proxy; each costs it some kilobytes.
+_MOST_CONNECTIONS = 20_000
+# A connection on either side, and for every fourth one a pipe to splice through; a few are left over.
+_DESCRIPTORS_EACH = 3
+_OTHER_DESCRIPTORS = 1_000
 
 
 class RuntimeEnvironmentError(RuntimeError):
@@ -25,7 +32,7 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         settings: The server's settings; limits on streams and messages follow them.
     """
     streams = str(settings.max_streams_per_connection)
-    return {
+    variables = {
         # HAProxy in front, the replicas' own gRPC servers behind it: no Python proxy on the path.
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         # User code, gRPC server and health checks share one loop: context variables set at the seam reach the service.
@@ -56,7 +63,15 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         # Ray warns about a future default for fractional GPUs; it concerns nothing here.
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        # A HAProxy that died is replaced after three failed looks: in seconds, not in half a minute.
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
     }
+    if settings.replicas > 1:
+        # A replica that hangs gets no more calls after 2 s (an interval, two checks that each may take as long, a quick
+        # interval between them); by default after 10 s and more. With no other replica to send calls to it gains
+        # nothing, and a slow answer beats none.
+        variables["RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER"] = "500ms"
+    return variables
 
 
 def apply(settings: Settings, environment: MutableMapping[str, str] = os.environ) -> dict[str, str]:
@@ -78,8 +93,18 @@ def apply_local(environment: MutableMapping[str, str]) -> None:
     `serve` commands beside the service.
     """
     environment.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    # Above HAProxy's 4,096 nobody else gets in, and a connection that says nothing may stay for an hour. HAProxy does
+    # not start if descriptors do not last for as many.
+    environment.setdefault("RAY_SERVE_HAPROXY_MAXCONN", str(_most_connections()))
     if not environment.get("RAY_AUTH_TOKEN") and not environment.get("RAY_AUTH_TOKEN_PATH"):
         environment["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _most_connections() -> int:
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if descriptors == resource.RLIM_INFINITY:
+        return _MOST_CONNECTIONS
+    return max(100, min(_MOST_CONNECTIONS, (descriptors - _OTHER_DESCRIPTORS) // _DESCRIPTORS_EACH))
 
 
 def check(environment: Mapping[str, str] = os.environ) -> None:

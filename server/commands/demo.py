@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -30,15 +33,23 @@ def demo(
     ),
     bars: Annotated[int, typer.Option(help="Bars to replay.", min=1)] = 200,
     rate: Annotated[float, typer.Option(help="Bars per second.", min=0.1)] = 25.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object; the show on standard error.")] = False,
 ) -> None:
     """Show the service at work: train if need be, start, replay real bars, predict at three priorities, stop.
 
     Ends with the line: demo: ok predictions=N errors=0 p50_ms=X p99_ms=Y
+
+    Example: tickserve demo --bars 500 --rate 50
+
+    Exit codes: 0 predicted without an error; 1 an error, or the service could not start; 2 wrong usage, or settings
+    that cannot be used.
     """
-    console = Console()
+    console = Console(stderr=as_json)
     try:
         settings = load_settings()
-        _train_if_missing(settings, data, console)
+        # Training tells of itself on standard output, which here belongs to the JSON.
+        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+            _train_if_missing(settings, data, console)
         replay = list(read_bars(data))
         console.print("Starting the service (Ray Serve, HAProxy, one replica) ...")
         with running(settings):
@@ -52,15 +63,24 @@ def demo(
         fail(str(error))
     errors = sum(tally.errors.values())
     verdict = "failed" if errors or not tally.predictions else "ok"
-    if errors:
-        console.print(f"errors by reason: {dict(tally.errors)}")
-    console.print(
-        f"demo: {verdict} predictions={tally.predictions} errors={errors}"
-        f" p50_ms={1e3 * tally.percentile(0.5):.1f} p99_ms={1e3 * tally.percentile(0.99):.1f}",
-        highlight=False,
-    )
+    if as_json:
+        typer.echo(json.dumps(_summary(tally, is_ok=verdict == "ok")))
+    else:
+        if errors:
+            console.print(f"errors by reason: {dict(tally.errors)}")
+        console.print(
+            f"demo: {verdict} predictions={tally.predictions} errors={errors}"
+            f" p50_ms={1e3 * tally.percentile(0.5):.1f} p99_ms={1e3 * tally.percentile(0.99):.1f}",
+            highlight=False,
+        )
     if verdict != "ok":
         raise typer.Exit(1)
+
+
+def _summary(tally: Tally, *, is_ok: bool) -> dict[str, Any]:
+    # JSON knows no NaN, which a percentile of nothing is.
+    p50, p99 = (1e3 * tally.percentile(share) if tally.predictions else None for share in (0.5, 0.99))
+    return {"ok": is_ok, "predictions": tally.predictions, "errors": dict(tally.errors), "p50_ms": p50, "p99_ms": p99}
 
 
 # More than any model of 60 steps needs before its first window.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -34,22 +35,45 @@ Peer = Annotated[
 ]
 
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
 @app.command("print")
-def print_rules(allow: Allow = None, peer: Peer = None) -> None:
-    """Print the rules for the settings in force, to be read or to be kept with the machine's other rules."""
-    typer.echo(_rules(allow or [], peer or []), nl=False)
+def print_rules(allow: Allow = None, peer: Peer = None, as_json: Json = False) -> None:
+    """Print the rules for the settings in force, to be read or to be kept with the machine's other rules.
+
+    Example: tickserve firewall print | sudo nft -f -
+
+    Exit codes: 0 printed; 2 wrong usage, or settings that cannot be used.
+    """
+    rules = _rules(allow or [], peer or [])
+    typer.echo(json.dumps({"rules": rules}) if as_json else rules, nl=as_json)
 
 
 @app.command()
-def apply(allow: Allow = None, peer: Peer = None) -> None:
-    """Put the rules in force, as root; they replace our former ones and last until `remove` or a restart."""
+def apply(allow: Allow = None, peer: Peer = None, as_json: Json = False) -> None:
+    """Put the rules in force, as root; they replace our former ones and last until `remove` or a restart.
+
+    Example: sudo -E tickserve firewall apply --allow 22
+
+    Exit codes: 0 in force; 1 not root, no nft, or refused by it; 2 wrong usage, or settings that cannot be used.
+    """
     _nft(_rules(allow or [], peer or []))
+    if as_json:
+        typer.echo(json.dumps({"applied": True}))
 
 
 @app.command()
-def remove() -> None:
-    """Take the rules away, as root."""
+def remove(as_json: Json = False) -> None:
+    """Take the rules away, as root.
+
+    Example: sudo -E tickserve firewall remove
+
+    Exit codes: 0 gone; 1 not root, no nft, or refused by it; 2 wrong usage.
+    """
     _nft(firewall.removal())
+    if as_json:
+        typer.echo(json.dumps({"removed": True}))
 
 
 def _rules(allowed: list[int], peers: list[str]) -> str:

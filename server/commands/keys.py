@@ -72,6 +72,8 @@ def add(
 ) -> None:
     """Make a key and print it: once, for it is not kept.
 
+    Example: tickserve keys add dashboard --method GetStatistics --expires 90d
+
     Exit codes: 0 made; 1 the id is taken, or the file cannot be used; 2 wrong usage.
     """
     now = time.time()
@@ -116,6 +118,8 @@ def add(
 def list_keys(file: File = None, as_json: Json = False) -> None:
     """List the keys: all but their secrets.
 
+    Example: tickserve keys list --json
+
     Exit codes: 0 listed; 1 the file cannot be read; 2 wrong usage.
     """
     with _reported():
@@ -147,6 +151,8 @@ def list_keys(file: File = None, as_json: Json = False) -> None:
 @app.command()
 def revoke(key_id: KeyId, file: File = None, as_json: Json = False) -> None:
     """Take a key out of the file: no call begins with it from then on; open streams go on until they end.
+
+    Example: tickserve keys revoke dashboard
 
     Exit codes: 0 revoked; 1 there is no such key, or the file cannot be used; 2 wrong usage.
     """

@@ -33,6 +33,8 @@ def replay(
 ) -> None:
     """Derive every recorded answer again, and report those that do not hold.
 
+    Example: tickserve replay var/decisions --limit 1000
+
     Exit codes: 0 all hold; 1 an answer does not, cannot be derived, or the log is damaged; 2 the log cannot be read.
     """
     from model.registry import Registry

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from model.errors import ModelError
+from server.announcement import Announcer
 from server.commands.console import fail
 from server.config.profiles import ProfileName
 from server.config.settings import Settings, SettingsError, load_settings
@@ -37,11 +38,17 @@ def serve(
     client_ca: Annotated[
         Path | None, typer.Option(help="Authorities, PEM, one of which must have signed a client's certificate.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Say ready as JSON, one object a line.")] = False,
 ) -> None:
     """Run the service on this machine until SIGINT or SIGTERM.
 
     Options win over TICKSERVE_* variables, these over the file that TICKSERVE_CONFIG names, and that over the profile.
-    SIGHUP makes the service read them again.
+    SIGHUP makes the service read them again. Prints `tickserve ready grpc=HOST:PORT http=HOST:PORT` once it answers.
+
+    Example: tickserve serve --profile market_hours
+
+    Exit codes: 0 stopped by a signal; 1 it could not start, or ended by itself; 2 wrong usage, or settings that
+    cannot be used.
     """
     files = {"cert": tls_cert, "key": tls_key, "client_ca": client_ca}
     read = partial(
@@ -70,7 +77,7 @@ def serve(
 
     try:
         require_keys(settings)
-        serve_until_signalled(settings, reload=reload)
+        serve_until_signalled(settings, reload=reload, announcer=Announcer(as_json=as_json))
     except ModelError as error:
         fail(f"{error}\nTrain a model with `tickserve train`, or name another registry with --registry.")
     except (LaunchError, KeyFileError) as error:

@@ -4,6 +4,7 @@ Owns the options, the progress bar and the tables. What training does is in `mod
 """
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -50,9 +51,15 @@ def train(
     bar_interval: Annotated[
         float | None, typer.Option(help="Length of a bar in seconds.", show_default="the commonest in the file")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object; progress on standard error.")] = False,
 ) -> None:
-    """Train a model on a file of bars and add it to the registry as a new version."""
-    console = Console()
+    """Train a model on a file of bars and add it to the registry as a new version.
+
+    Example: tickserve train --data data/eurusd_1h.csv --name cnn_lstm --time-budget 600
+
+    Exit codes: 0 trained; 2 wrong usage, or data, name or registry refused.
+    """
+    console = Console(stderr=as_json)
     try:
         settings = TrainingSettings(
             prediction_horizon=prediction_horizon,
@@ -77,8 +84,12 @@ def train(
         raise _refusal(str(error)) from error
     except OSError as error:
         raise _refusal(f"{error.filename or registry}: {error.strerror}; check path and permissions") from error
+    folder = registry / name / str(version)
+    if as_json:
+        typer.echo(json.dumps({"name": name, "version": version, "folder": str(folder), **trained.config.training}))
+        return
     _print_report(console, trained.config.training)
-    console.print(f"trained {name} version {version}: {registry / name / str(version)}", soft_wrap=True)
+    console.print(f"trained {name} version {version}: {folder}", soft_wrap=True)
 
 
 def _refusal(message: str) -> typer.Exit:

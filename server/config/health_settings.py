@@ -31,6 +31,13 @@ class HealthSettings(BaseModel):
     degraded_above: Seconds = Field(
         default=0.1, description="Seconds in the engine from which a deep check says degraded instead of healthy"
     )
+    loop_timeout: float = Field(
+        default=10.0,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds without a turn of the event loop after which the process ends, to be replaced; 0: never",
+    )
 
     @field_validator("deep_interval")
     @classmethod

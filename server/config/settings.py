@@ -20,6 +20,7 @@ from server.config.cache_settings import CacheSettings
 from server.config.console_settings import ConsoleSettings
 from server.config.decision_settings import DecisionSettings
 from server.config.fields import OptionalPath, Port
+from server.config.halt_settings import HaltSettings
 from server.config.health_settings import HealthSettings
 from server.config.limit_settings import LimitSettings
 from server.config.log_settings import LogSettings
@@ -100,6 +101,14 @@ class Settings(BaseSettings):
         default=0.0, ge=0, description="CPUs of one replica; 0: the machine's, shared evenly by the replicas"
     )
 
+    max_surge_percent: int = Field(
+        default=25,
+        ge=0,
+        le=100,
+        description="Replicas in percent, rounded up, that an update may start before it stops old ones; 0: stop "
+        "first, where CPUs or GPUs have no room for more",
+    )
+
     profile: ProfileName = Field(
         default="", description="Named set of scheduling values (docs/scheduling.md); single settings win over it"
     )
@@ -153,6 +162,7 @@ class Settings(BaseSettings):
     windows: WindowSettings = WindowSettings()
 
     limits: LimitSettings = LimitSettings()
+    halts: HaltSettings = HaltSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     cache: CacheSettings = CacheSettings()
     console: ConsoleSettings = ConsoleSettings()

@@ -6,6 +6,8 @@ decision is the authorizer's, the same as for gRPC.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.http.problem import Problem
@@ -16,6 +18,11 @@ from server.security.http_key import READING, challenge_of, metadata_of, status_
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
 """Probes have no keys. `/health` is not among them: it has the engine compute something."""
 
+ADMISSION = "tickserve.admission"
+"""Names who was let in, in the scope of his request."""
+
+_NO_RIGHTS: Mapping[str, str] = {}
+
 
 class KeyMiddleware:
     """Lets HTTP requests in.
@@ -23,11 +30,13 @@ class KeyMiddleware:
     Args:
         app: The application behind it.
         authorizer: Decides.
+        rights: Method of the contract whose right opens a path; for every other path it is that of what is read.
     """
 
-    def __init__(self, app: ASGIApp, *, authorizer: Authorizer) -> None:
+    def __init__(self, app: ASGIApp, *, authorizer: Authorizer, rights: Mapping[str, str] = _NO_RIGHTS) -> None:
         self._app = app
         self._authorizer = authorizer
+        self._rights = rights
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request, or says why not."""
@@ -44,7 +53,8 @@ class KeyMiddleware:
         if scope["path"] not in OPEN_PATHS:
             headers = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
             try:
-                self._authorizer.admit(READING, metadata_of(headers, method=scope["method"]))
+                right = self._rights.get(scope["path"], READING)
+                scope[ADMISSION] = self._authorizer.admit(right, metadata_of(headers, method=scope["method"]))
             except Refusal as refusal:
                 await _problem(refusal).response()(scope, receive, send)
                 return

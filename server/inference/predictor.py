@@ -115,6 +115,7 @@ class PredictionTask:
         trace_id: Of the call; empty if not traced.
         shareable: Whether one execution may answer this and identical requests that wait or run beside it.
         cacheable: Whether a known answer will do, and this one's may be kept.
+        key_id: Who asks, beyond doubt; empty where nobody is authenticated. Halts go by it.
     """
 
     work: Work
@@ -126,6 +127,7 @@ class PredictionTask:
     trace_id: str
     shareable: bool
     cacheable: bool = False
+    key_id: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

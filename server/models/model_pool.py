@@ -12,6 +12,7 @@ was taken back and published anew has the number of the one before.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -149,6 +150,15 @@ class ModelPool:
                 self._follow(name, versions)
         self._load_kept()
         self._evict()
+
+    async def run(self) -> None:
+        """Lets new versions appear without a restart; a registry that is gone costs them, and this replica nothing."""
+        while True:
+            await asyncio.sleep(self._live.current.models.poll_interval)
+            try:
+                await self.refresh()
+            except Exception:
+                logger.exception("the registry could not be looked at")
 
     def protect(self, keys: frozenset[Key]) -> None:
         """Keeps these versions in memory from now on, and loads those that are not there yet."""

@@ -24,6 +24,7 @@ from batching import (
 from model.outputs import OutputRow
 from server.inference.predictor import Answer, InvalidOutputError, PredictionTask
 from server.models.served_model import ServedModel
+from server.refusal import Refusal
 from server.routes.arm_statistics import ArmStatistics, Outcome
 from server.routes.disagreement import compare
 from server.routes.fallback_reserve import FallbackReserve
@@ -169,7 +170,8 @@ class RoutedPredictor:
                 raise  # there is nobody to fall back on
             except Exception as error:
                 outcome = outcome_of(error, asked_at=started, deadline=task.deadline)
-                if not isinstance(error, SchedulerError):  # these the scheduler has logged, or they are no faults
+                # These the scheduler has logged, or they are no faults.
+                if not isinstance(error, SchedulerError | Refusal):
                     trace = None if isinstance(error, InvalidOutputError) else error
                     logger.warning("candidate failed, stable answers: %s", error, exc_info=trace)
             else:
@@ -210,8 +212,8 @@ def outcome_of(error: Exception, *, asked_at: float = 0.0, deadline: float = 0.0
         deadline: The caller's own deadline where the arm was given an earlier one; 0 where it was not. One that was
             refused for the earlier deadline alone says nothing of the version.
     """
-    if isinstance(error, QueueFullError | DisplacedError | SchedulerClosedError):
-        return Outcome.DECLINED
+    if isinstance(error, QueueFullError | DisplacedError | SchedulerClosedError | Refusal):
+        return Outcome.DECLINED  # no room for it, or an operator has halted it: that says nothing of the version
     if isinstance(error, PredictedDeadlineMissError):
         return Outcome.DECLINED if asked_at + error.predicted_completion < deadline else Outcome.LATE
     if isinstance(error, InferenceFailedError) or not isinstance(error, SchedulerError):

@@ -15,6 +15,7 @@ from batching import InferenceFailedError, PriorityClass, SchedulerError
 from model.outputs import OutputRow
 from server.inference.predictor import Answer, InvalidOutputError, PredictionTask
 from server.models.served_model import ServedModel
+from server.refusal import Refusal
 from server.routes.arm_statistics import ArmStatistics, Outcome
 
 logger = logging.getLogger("tickserve")
@@ -108,8 +109,8 @@ class ShadowRunner:
             on_row(answer.row)
         except (InferenceFailedError, InvalidOutputError):
             outcome = Outcome.ERROR
-        except SchedulerError:
-            outcome = Outcome.DECLINED  # refused, displaced, expired or closed: there was no room for it
+        except (SchedulerError, Refusal):
+            outcome = Outcome.DECLINED  # refused, displaced, expired, closed or halted: it was not to be
         except Exception:
             logger.exception("a copy of a request failed on model %s version %d", *task.work.model.key)
             outcome = Outcome.ERROR

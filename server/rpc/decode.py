@@ -21,6 +21,9 @@ from server.refusal import Reason, Refusal
 from tickserve.v1 import window_pb2
 
 FloatArray = npt.NDArray[np.float32]
+Received = bytes | Refusal
+"""A call's message: its bytes, or why there are none where a transport of another form could not read them."""
+
 M = TypeVar("M", bound=Message)
 
 _MAX_REQUEST_ID = 128
@@ -35,12 +38,14 @@ _MAX_DURATION = 315_576_000_000
 _MIN_SECONDS, _MAX_SECONDS = -62_135_596_800, 253_402_300_799
 
 
-def parse(kind: type[M], data: bytes, *, max_bytes: int) -> M:
+def parse(kind: type[M], data: Received, *, max_bytes: int) -> M:
     """Reads a message.
 
     Raises:
-        Refusal: LIMIT_EXCEEDED above `max_bytes`; MALFORMED_MESSAGE if the bytes are no such message.
+        Refusal: The one received; LIMIT_EXCEEDED above `max_bytes`; MALFORMED_MESSAGE if the bytes are no such message.
     """
+    if isinstance(data, Refusal):
+        raise data
     if len(data) > max_bytes:
         raise Refusal(
             Reason.LIMIT_EXCEEDED,

@@ -16,11 +16,12 @@ from google.protobuf.message import Message
 from server.call import Call, current_call
 from server.observation.observer import Observer, Observers
 from server.observation.rpc_record import RpcRecord
-from server.refusal import Reason, model_loading
+from server.refusal import Reason, Refusal, model_loading
+from server.rpc.decode import Received
 from server.rpc.errors import CODES, StatusContext, explain, set_status
 from server.rpc.ingress import METHODS
 
-UnaryMethod = Callable[[bytes, Call], Awaitable[Message]]
+UnaryMethod = Callable[[Received, Call], Awaitable[Message]]
 StreamedMethod = Callable[[AsyncIterator[bytes], Call], AsyncGenerator[Message, None]]
 
 
@@ -43,6 +44,9 @@ class Dispatcher:
         unary: Methods that take one message.
         streamed: Methods that take and give a stream.
         observer: Told of every RPC that ends.
+        leaving: Looks at each response before it is sent, and returns what is sent instead; may refuse that of a unary
+            call. None: all are sent.
+        hold: Waits as long as a unary call's refusal is to be kept back. None: not at all.
         clock: Monotonic seconds.
 
     Attributes:
@@ -55,24 +59,46 @@ class Dispatcher:
         unary: Mapping[str, UnaryMethod],
         streamed: Mapping[str, StreamedMethod],
         observer: Observer | None = None,
+        leaving: Callable[[Message, Call], Message] | None = None,
+        hold: Callable[[Reason, Call], Awaitable[None]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._unary = unary
         self._streamed = streamed
         self.open_streams = dict.fromkeys(streamed, 0)
         self._observer = observer or Observers()
+        self._leaving = leaving or (lambda response, _: response)
+        self._hold = hold
         self._clock = clock
 
     async def unary(self, name: str, request: bytes, context: StatusContext) -> Message | NoMessage:
         """Serves one unary RPC; sets the context's status and returns no message if it fails."""
-        call = current_call.get()
+        try:
+            return await self.answer(name, request, current_call.get())
+        except Refusal as refusal:
+            set_status(context, refusal)
+            return NO_MESSAGE
+
+    async def answer(self, name: str, request: Received, call: Call | None) -> Message:
+        """Serves one unary call of whatever transport; it is counted as the RPC of that name.
+
+        Args:
+            name: The method's short name.
+            request: Its message.
+            call: What the seam knows of it; None where it did not come through one.
+
+        Raises:
+            Refusal: There is no response, and why; nothing else.
+        """
         try:
             if call is None:
                 raise model_loading("The service")
-            response = await self._unary[name](request, call)
+            response = self._leaving(await self._unary[name](request, call), call)
         except Exception as error:
-            self._refuse(name, call, context, error)
-            return NO_MESSAGE
+            refusal = self._refusal(name, call, error)
+            if self._hold is not None and call is not None:
+                await self._hold(refusal.reason, call)
+            raise refusal from None
         except BaseException:
             self._tell(name, call, self._code_of_cancelled(call))
             raise
@@ -90,9 +116,9 @@ class Dispatcher:
                 raise model_loading("The service")
             async with contextlib.aclosing(self._streamed[name](requests, call)) as responses:
                 async for response in responses:
-                    yield response
+                    yield self._leaving(response, call)
         except Exception as error:
-            self._refuse(name, call, context, error)
+            set_status(context, self._refusal(name, call, error))
         except BaseException:
             self._tell(name, call, self._code_of_cancelled(call))
             raise
@@ -101,10 +127,10 @@ class Dispatcher:
         finally:
             self.open_streams[name] -= 1
 
-    def _refuse(self, name: str, call: Call | None, context: StatusContext, error: Exception) -> None:
+    def _refusal(self, name: str, call: Call | None, error: Exception) -> Refusal:
         refusal = explain(error, trace_id=call.trace_id if call else "")
-        set_status(context, refusal)
         self._tell(name, call, CODES[refusal.reason], refusal.reason)
+        return refusal
 
     def _tell(self, name: str, call: Call | None, code: grpc.StatusCode, reason: Reason | None = None) -> None:
         now = self._clock()

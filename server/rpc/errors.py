@@ -43,6 +43,7 @@ CODES: dict[Reason, grpc.StatusCode] = {
     Reason.INVALID_SYMBOL: _Code.INVALID_ARGUMENT,
     Reason.TOO_MANY_WINDOWS: _Code.INVALID_ARGUMENT,
     Reason.LIMIT_EXCEEDED: _Code.INVALID_ARGUMENT,
+    Reason.INVALID_TENSOR: _Code.INVALID_ARGUMENT,
     Reason.MODEL_NOT_FOUND: _Code.NOT_FOUND,
     Reason.SYMBOL_NOT_FOUND: _Code.NOT_FOUND,
     Reason.WINDOW_INCOMPLETE: _Code.FAILED_PRECONDITION,
@@ -50,6 +51,7 @@ CODES: dict[Reason, grpc.StatusCode] = {
     Reason.STREAM_NOT_OPEN: _Code.FAILED_PRECONDITION,
     Reason.STREAM_ALREADY_OPEN: _Code.FAILED_PRECONDITION,
     Reason.SYMBOL_NOT_OPEN: _Code.FAILED_PRECONDITION,
+    Reason.HALTED: _Code.FAILED_PRECONDITION,
     Reason.REQUEST_ID_REUSED: _Code.ALREADY_EXISTS,
     Reason.QUEUE_FULL: _Code.RESOURCE_EXHAUSTED,
     Reason.PREDICTED_DEADLINE_MISS: _Code.RESOURCE_EXHAUSTED,
@@ -66,6 +68,8 @@ CODES: dict[Reason, grpc.StatusCode] = {
     Reason.MODEL_LOADING: _Code.UNAVAILABLE,
     Reason.STORE_UNAVAILABLE: _Code.UNAVAILABLE,
     Reason.DECISION_LOG_UNAVAILABLE: _Code.UNAVAILABLE,
+    Reason.HALT_STORE_UNAVAILABLE: _Code.UNAVAILABLE,
+    Reason.NOT_SUPPORTED: _Code.UNIMPLEMENTED,
     Reason.INFERENCE_FAILED: _Code.INTERNAL,
 }
 
@@ -95,6 +99,28 @@ def to_status(refusal: Refusal) -> status_pb2.Status:
         delay.FromNanoseconds(round(refusal.retry_delay * 1e9))
         details.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
     return status_pb2.Status(code=code.value[0], message=refusal.message, details=details)
+
+
+def refusal_of(status: status_pb2.Status) -> Refusal:
+    """Returns the refusal that a status of ours is the wire form of."""
+    info, violation, retry = (
+        error_details_pb2.ErrorInfo(),
+        error_details_pb2.BadRequest(),
+        error_details_pb2.RetryInfo(),
+    )
+    unpacked = {
+        kind.DESCRIPTOR.name
+        for detail in status.details
+        for kind in (info, violation, retry)
+        if detail.Is(kind.DESCRIPTOR) and detail.Unpack(kind)
+    }
+    return Refusal(
+        Reason[info.reason],
+        status.message,
+        field=violation.field_violations[0].field if violation.field_violations else "",
+        retry_delay=retry.retry_delay.ToNanoseconds() / 1e9 if "RetryInfo" in unpacked else None,
+        metadata=info.metadata,
+    )
 
 
 def set_status(context: StatusContext, refusal: Refusal) -> None:

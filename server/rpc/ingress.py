@@ -26,22 +26,27 @@ from server.health.health import Health, process_health
 from server.observation.sampler import Sampler, process_sampler
 from server.refusal import Refusal
 from server.rpc.errors import set_status
+from server.rpc.seam_call import call_of
+from server.rpc.unserved import INFERENCE_SERVICE, UNSERVED, UnservedHandler
 from server.security.authorizer import Authorizer, process_authorizer
 from server.security.edge_identity import Metadata
 from server.security.metadata_limit import process_metadata_limit
-from tickserve.v1 import model_service_pb2, prediction_service_pb2
-
-ROUTING_KEY = "x-tickserve-routing-key"
+from tickserve.v1 import halt_service_pb2, model_service_pb2, prediction_service_pb2
 
 _SERVICES = (
     prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"],
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
+    halt_service_pb2.DESCRIPTOR.services_by_name["HaltService"],
+    INFERENCE_SERVICE,
 )
 STREAMED_METHODS = frozenset(
     method.name for service in _SERVICES for method in service.methods if method.server_streaming
 )
 METHODS: Mapping[str, str] = {
-    method.name: f"/{service.full_name}/{method.name}" for service in _SERVICES for method in service.methods
+    method.name: f"/{service.full_name}/{method.name}"
+    for service in _SERVICES
+    for method in service.methods
+    if service is not INFERENCE_SERVICE or method.name not in UNSERVED
 }
 """Full method name by short name. Ray Serve dispatches on the short one, so they are unique across services."""
 
@@ -167,6 +172,8 @@ def add_to_server(
     handler = IngressHandler(unary=unary, streamed=streamed, sampler=sampler, authorizer=authorizer)
     server.add_generic_rpc_handlers((handler,))
     server.add_generic_rpc_handlers((native,))
+    unserved = UnservedHandler(lambda method, context: call_from(method, context, sampler, authorizer))
+    server.add_generic_rpc_handlers((unserved,))
 
 
 def add_reflection(server: GrpcServer, authorizer: Authorizer = process_authorizer) -> None:
@@ -189,19 +196,13 @@ def call_from(method: str, context: Context, sampler: Sampler, authorizer: Autho
     process_metadata_limit.check(context.invocation_metadata() or ())
     metadata = metadata_of(context)
     admission = authorizer.admit(method.rpartition("/")[2], metadata)
-    routing_key = _text(metadata.get(ROUTING_KEY))
-    trace = sampler.place(_text(metadata.get("traceparent")))
-    return Call(
-        method=method,
+    return call_of(
+        method,
+        metadata,
+        admission=admission,
+        sampler=sampler,
         received_at=now,
         rpc_deadline=latest_common_deadline(received_at=now, remaining=remaining),
-        # Whoever is known cannot take another's name, nor another's share, by a routing key.
-        caller=admission.identity or routing_key,
-        owner=admission.owner,
-        grant=admission.grant,
-        routing_key=routing_key,
-        trace_id="" if trace is None else trace.trace_id,
-        trace=trace,
     )
 
 
@@ -262,10 +263,6 @@ def _admitting(stream: Any, enter: Callable[[Context], None]) -> Callable[..., A
                 yield response
 
     return serve
-
-
-def _text(value: str | bytes | None) -> str:
-    return value if isinstance(value, str) else ""
 
 
 async def _replaced_unary(_request: bytes, _context: Context) -> bytes:

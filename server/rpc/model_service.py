@@ -9,15 +9,15 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from model.errors import ModelError
 from model.model_config import ModelConfig
 from model.registry import Registry
 from server.call import Call
 from server.config.live_settings import LiveSettings
 from server.models.loaded_versions import Key
 from server.models.model_pool import ModelPool
+from server.models.registry_view import RegistryView
 from server.refusal import Reason, Refusal
-from server.rpc.decode import parse
+from server.rpc.decode import Received, parse
 from server.rpc.encode import write_span
 from server.rpc.encode_statistics import write_statistics
 from server.statistics.replica_snapshot import ReplicaSnapshot
@@ -70,13 +70,18 @@ class ModelService:
         check: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._check = check
-        self._registry = registry
+        self._view = RegistryView(registry, pool)
         self._pool = pool
         self._snapshot = snapshot
         self._board = board
         self._live = live
 
-    async def list_models(self, data: bytes, call: Call) -> Message:
+    @property
+    def methods(self) -> Mapping[str, Callable[[Received, Call], Awaitable[Message]]]:
+        """The RPCs, by short name."""
+        return {"ListModels": self.list_models, "GetModel": self.get_model, "GetStatistics": self.get_statistics}
+
+    async def list_models(self, data: Received, call: Call) -> Message:
         """Lists the versions of all models, by name, newest version first."""
         del call
         request = parse(ListModelsRequest, data, max_bytes=self._live.current.max_request_bytes)
@@ -88,15 +93,15 @@ class ModelService:
         models = [self._describe(key, config) for key, config in configs.items()]
         return ListModelsResponse(models=models, next_page_token=str(end) if end < len(keys) else "")
 
-    async def get_model(self, data: bytes, call: Call) -> Message:
+    async def get_model(self, data: Received, call: Call) -> Message:
         """Describes one version."""
         del call
         request = parse(GetModelRequest, data, max_bytes=self._live.current.max_request_bytes)
         key = await self._pool.find(request.model.name, request.model.version)
-        config = await asyncio.get_running_loop().run_in_executor(None, self._read_config, key)
+        config = await asyncio.get_running_loop().run_in_executor(None, self._view.config, key)
         return GetModelResponse(model=self._describe(key, config))
 
-    async def get_statistics(self, data: bytes, call: Call) -> Message:
+    async def get_statistics(self, data: Received, call: Call) -> Message:
         """Gives this replica's statistics, then the others' with their age."""
         del call
         request = parse(GetStatisticsRequest, data, max_bytes=self._live.current.max_request_bytes)
@@ -131,23 +136,8 @@ class ModelService:
         return others
 
     def _read_page(self, start: int, end: int) -> tuple[list[Key], dict[Key, ModelConfig | None]]:
-        try:
-            keys = [
-                (name, version) for name in self._registry.names() for version in self._registry.versions(name)[::-1]
-            ]
-        except ModelError:
-            # The registry has gone: what is loaded still answers, and is all there is to tell of.
-            keys = list(self._pool.loaded())
-        return keys, {key: self._read_config(key) for key in keys[start:end]}
-
-    def _read_config(self, key: Key) -> ModelConfig | None:
-        served = self._pool.loaded().get(key)
-        if served is not None:
-            return served.config
-        try:
-            return self._registry.config(*key)
-        except ModelError:
-            return None
+        keys = self._view.keys()
+        return keys, {key: self._view.config(key) for key in keys[start:end]}
 
     def _describe(self, key: Key, config: ModelConfig | None) -> Model:
         name, version = key

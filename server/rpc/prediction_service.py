@@ -23,12 +23,14 @@ from server.results.idempotency import Idempotency
 from server.routes.route_table import Target
 from server.routes.routed_predictor import RoutedPredictor
 from server.routes.router import Arm, routing_key
-from server.rpc.decode import parse, read_priority, read_request_id, read_span, read_time, read_window
+from server.rpc.decode import Received, parse, read_priority, read_request_id, read_span, read_time, read_window
 from server.rpc.encode import write_prediction, write_replay
 from server.rpc.errors import explain, to_status
 from server.rpc.request_checks import check_count, claim_id, payload_digest
 from server.rpc.response_stream import ResponseStream
 from server.security.caller_limits import CallerLimits
+from server.security.halt_view import Halts
+from server.security.open_streams import OpenStreams
 from server.windows.window_store import WindowStore
 from tickserve.v1 import prediction_pb2
 from tickserve.v1.prediction_service_pb2 import (
@@ -70,6 +72,7 @@ class PredictionService:
         live: Limits, and what deadlines follow from.
         watcher: Follows every request to its end.
         limits: How much each caller may ask for.
+        streams: Ends the streams of callers who lose the right to them; None: all keep it.
 
     Attributes:
         idempotency: Which request ids were answered.
@@ -83,15 +86,17 @@ class PredictionService:
         live: LiveSettings,
         watcher: RequestWatcher,
         limits: CallerLimits,
+        streams: OpenStreams | None = None,
     ) -> None:
         self._predictor = predictor
         self._windows = windows
         self._live = live
         self._watcher = watcher
         self._limits = limits
+        self._streams = streams or OpenStreams(Halts())
         self.idempotency = Idempotency(live, clock=predictor.now)
 
-    async def predict(self, data: bytes, call: Call) -> PredictResponse:
+    async def predict(self, data: Received, call: Call) -> PredictResponse:
         """Answers one window."""
         with self._watcher.one(call) as watch:
             request = parse(PredictRequest, data, max_bytes=self._live.current.max_request_bytes)
@@ -100,7 +105,7 @@ class PredictionService:
             prediction = await self._answer_once(request, request, terms, watch)
             return PredictResponse(request_id=request_id, prediction=prediction)
 
-    async def predict_batch(self, data: bytes, call: Call) -> PredictBatchResponse:
+    async def predict_batch(self, data: Received, call: Call) -> PredictBatchResponse:
         """Answers several windows under one deadline, each with its own result, in input order."""
         with self._watcher.several(call, RequestKind.BATCH_ITEM) as begun:
             first = begun.begin(received_at=call.received_at)  # one that cannot be read counts as one request
@@ -150,7 +155,14 @@ class PredictionService:
             finally:
                 in_flight.discard(request.request_id)
 
-        with self._limits.stream(call), self._watcher.several(call, RequestKind.STREAM_ITEM) as begun:
+        def end(refusal: Refusal) -> None:
+            responses.stop(refusal, _failed_item("", refusal, call))
+
+        with (
+            self._limits.stream(call),
+            self._streams.held(call, end),
+            self._watcher.several(call, RequestKind.STREAM_ITEM) as begun,
+        ):
 
             async def read() -> None:
                 async for data in requests:
@@ -276,6 +288,7 @@ class PredictionService:
                 trace_id=watch.trace_id,
                 shareable=not options.bypass_cache,
                 cacheable=not options.bypass_cache,
+                key_id=call.key_id,
             ),
             assignment,
         )

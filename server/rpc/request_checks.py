@@ -8,15 +8,15 @@ from server.refusal import Reason, Refusal
 from tickserve.v1.prediction_service_pb2 import PredictBatchItem, PredictBatchRequest, PredictRequest
 
 
-def check_count(count: int, *, limit: int) -> None:
-    """Refuses a batch of none, or of too many."""
+def check_count(count: int, *, limit: int, field: str = "items") -> None:
+    """Refuses a batch of none, or of too many; `field` is what tells how many they are."""
     if not count:
-        raise Refusal(Reason.MISSING_INPUT, "Send at least one item.", field="items")
+        raise Refusal(Reason.MISSING_INPUT, "Send at least one item.", field=field)
     if count > limit:
         raise Refusal(
             Reason.TOO_MANY_WINDOWS,
             f"At most {limit} items are taken in one request; split it, or use StreamPredict.",
-            field="items",
+            field=field,
             metadata={"limit": str(limit), "have": str(count)},
         )
 

@@ -35,6 +35,7 @@ class ResponseStream(Generic[T]):
         self._ready: deque[tuple[T, int]] = deque()
         self._pending: set[asyncio.Task[None]] = set()
         self._wake_writer = asyncio.Event()
+        self._stopped_by: Exception | None = None
 
     @property
     def in_flight(self) -> int:
@@ -92,11 +93,25 @@ class ResponseStream(Generic[T]):
         """Runs what reserves places of its own as a part of the stream: it is waited for, and ended with the stream."""
         self._start(work)
 
+    def stop(self, error: Exception, *last_words: T) -> None:
+        """Ends the stream at once, with an error: what is in flight or ready is not sent, but for the last words."""
+        if self._stopped_by is None:
+            self._stopped_by = error
+            for _, size in self._ready:
+                self._give_back(size)
+            # These have no places: nothing else follows them.
+            self._ready = deque((word, 0) for word in last_words)
+            self._in_flight += len(last_words)
+            self._wake_writer.set()
+
     async def run(self, reading: Coroutine[Any, Any, None]) -> AsyncGenerator[T, None]:
         """Runs the reader and yields responses until it has ended and all its work is answered.
 
         Args:
             reading: Reads the stream, calling the methods above. Its exception ends the stream, after what is ready.
+
+        Raises:
+            Exception: That of `reading`, or of `stop`.
         """
         reader = asyncio.get_running_loop().create_task(reading)
         reader.add_done_callback(lambda _: self._wake_writer.set())
@@ -106,6 +121,8 @@ class ResponseStream(Generic[T]):
                     response, size = self._ready.popleft()
                     yield response
                     self._give_back(size)
+                if self._stopped_by is not None:
+                    raise self._stopped_by
                 if reader.done() and not self._pending and not self._ready:
                     reader.result()
                     return
@@ -134,6 +151,9 @@ class ResponseStream(Generic[T]):
         return task
 
     def _send(self, response: T, size: int) -> None:
+        if self._stopped_by is not None:
+            self._give_back(size)
+            return
         self._ready.append((response, size))
         self._wake_writer.set()
 

@@ -28,8 +28,11 @@ from server.rpc.decode import read_priority
 from server.rpc.decode_ticks import read_resume
 from server.rpc.encode import write_prediction
 from server.rpc.reading_turns import ReadingTurns
+from server.rpc.tick_halts import TickHalts
 from server.rpc.tick_stream import TickStream
 from server.security.caller_limits import CallerLimits
+from server.security.halt_view import Halts
+from server.security.open_streams import OpenStreams
 from server.ticks.pending_prediction import PendingPrediction
 from server.ticks.place_expiry import PlaceExpiry
 from server.ticks.session_terms import SessionTerms, check_symbol_list
@@ -57,6 +60,8 @@ class TickService:
         live: Limits, and what deadlines follow from.
         watcher: Follows every due prediction to its end.
         limits: How much each caller may ask for.
+        halts: What streams are told of halts; None: nothing is halted.
+        open_streams: Ends the streams of callers who lose the right to them; None: all keep it.
         wall_clock: Seconds since the epoch; event times are measured against it.
 
     Attributes:
@@ -65,6 +70,7 @@ class TickService:
         watcher: Follows every due prediction to its end.
         limits: How much each caller may ask for.
         turns: Whose message is read next.
+        halts: Tells streams what is halted.
     """
 
     def __init__(
@@ -75,6 +81,8 @@ class TickService:
         live: LiveSettings,
         watcher: RequestWatcher,
         limits: CallerLimits,
+        halts: Halts | None = None,
+        open_streams: OpenStreams | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._predictor = predictor
@@ -89,6 +97,9 @@ class TickService:
         self.watcher = watcher
         self.limits = limits
         self.turns = ReadingTurns()
+        halts = halts or Halts()
+        self._open_streams = open_streams or OpenStreams(halts)
+        self.halts = TickHalts(halts, lambda: self._streams)
 
     @property
     def open_stream_count(self) -> int:
@@ -110,8 +121,8 @@ class TickService:
         """
         if self._is_draining:
             raise draining()
-        with self.limits.stream(call):
-            stream = TickStream(self, call)
+        stream = TickStream(self, call)
+        with self.limits.stream(call), self._open_streams.held(call, stream.stop):
             self._streams.add(stream)
             self._all_gone.clear()
             limit = asyncio.get_running_loop().create_task(self._limit_age(stream))
@@ -233,6 +244,7 @@ class TickService:
             caller=call.caller,
             trace_id=watch.trace_id,
             shareable=True,
+            key_id=call.key_id,
         )
         if terms.conflate:
             answer = await self._answer_newest(task, pending, terms, call)

@@ -18,10 +18,12 @@ from server.rpc.decode import parse
 from server.rpc.decode_ticks import read_history, read_tick, read_watermark
 from server.rpc.encode_ticks import write_drain, write_durable, write_gap, write_heartbeat, write_opened, write_progress
 from server.rpc.errors import explain, to_status
+from server.rpc.heartbeats import send_heartbeats
 from server.rpc.response_stream import ResponseStream
 from server.rpc.tick_notices import TickNotices
 from server.ticks.due_watches import DueWatches
 from server.ticks.pending_prediction import PendingPrediction
+from server.ticks.session_terms import SessionTerms
 from server.ticks.tick_event import DuePrediction, Event, Gap, Progress
 from server.ticks.tick_session import TickSession, taken_over
 from server.time_slice import TimeSlice
@@ -42,6 +44,7 @@ class TickStream:
     Attributes:
         responses: What the client is told.
         last_sent: When it was told something last, monotonic seconds.
+        notices: What the client is told beside its answers.
         is_ended: This side has ended the stream before the client did.
     """
 
@@ -65,13 +68,22 @@ class TickStream:
             max_in_flight=service.settings.max_in_flight_per_stream,
             max_in_flight_bytes=service.settings.max_in_flight_bytes_per_stream,
         )
-        self._notices = TickNotices(self.responses, write_durable)
+        self.notices = TickNotices(self.responses, write_durable)
         self.last_sent = time.monotonic()
 
     @property
     def age(self) -> float:
         """Seconds since the stream began."""
         return time.monotonic() - self._opened_at
+
+    @property
+    def terms(self) -> SessionTerms | None:
+        """What the client asked for; None until it is open."""
+        return None if self._session is None else self._session.terms
+
+    def stop(self, refusal: Refusal) -> None:
+        """Ends the stream at once: the client may not have it any more."""
+        self.responses.stop(refusal, self._failure("", 0, refusal))
 
     def close(self) -> None:
         """Lets go of the symbols, and of what nobody waits for any more."""
@@ -84,7 +96,7 @@ class TickStream:
         """Asks the client to go elsewhere within `grace` seconds; after them the stream ends. Idempotent."""
         if not self._is_drained:
             self._is_drained = True
-            self._notices.tell(write_drain(grace))
+            self.notices.tell(write_drain(grace))
 
     def end(self) -> None:
         """Reads no more; what is due is still answered. A client that was not done is told to come back: `is_ended`."""
@@ -97,7 +109,7 @@ class TickStream:
     async def read(self, requests: AsyncIterator[bytes]) -> None:
         """Reads the client's messages until either side ends the stream."""
         loop = asyncio.get_running_loop()
-        heartbeats = loop.create_task(self._send_heartbeats())
+        heartbeats = loop.create_task(send_heartbeats(self, self._service.settings.heartbeat_interval))
         self._reading = loop.create_task(self._read_all(requests))
         if self.is_ended:
             self._reading.cancel()
@@ -178,10 +190,11 @@ class TickStream:
         if self._is_drained:
             raise draining()
         session = await self._service.open(
-            message, self._call, on_durable=self._notices.durable, on_lost=self._note_lost
+            message, self._call, on_durable=self.notices.durable, on_lost=self._note_lost
         )
         self._session = session
         await self._reply(StreamTicksResponse(opened=write_opened(session, self._service.settings.heartbeat_interval)))
+        self._service.halts.tell_standing(self)
         time_slice = TimeSlice()
         for event in session.missed():
             # Its time counts from here: there may be more of them than are answered in the time that one has.
@@ -265,7 +278,7 @@ class TickStream:
                 del self._last_due[symbol]
 
     def _note_lost(self, symbol: str) -> None:
-        self._notices.lost(symbol, self._failure(symbol, 0, taken_over(symbol)))
+        self.notices.lost(symbol, self._failure(symbol, 0, taken_over(symbol)))
 
     def _failure(self, symbol: str, sequence: int, error: Exception) -> StreamTicksResponse:
         status = to_status(explain(error, trace_id=self._call.trace_id))
@@ -283,11 +296,3 @@ class TickStream:
         """
         size, self._unpaid_bytes = self._unpaid_bytes, 0
         await self.responses.reserve(size)
-
-    async def _send_heartbeats(self) -> None:
-        interval = self._service.settings.heartbeat_interval
-        while True:
-            await asyncio.sleep(interval)
-            if time.monotonic() - self.last_sent >= interval:
-                await self.responses.reserve()
-                self.responses.put(write_heartbeat())

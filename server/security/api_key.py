@@ -17,6 +17,8 @@ from server.grant import Grant
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """What an id may look like; what the TLS edge takes as an identity may be one."""
 ALL_METHODS = "*"
+EXPLICIT_METHODS = frozenset({"Halt", "Resume"})
+"""What `*` does not open: whoever may stop the service, or let it go on, has been given that in so many words."""
 
 # The secret has one length, so the last 43 characters are it, whatever the id contains.
 _SECRET_BYTES = 32
@@ -31,7 +33,7 @@ class ApiKey:
     Attributes:
         sha256: Digest of the secret's text, 32 bytes.
         grant: The rights of whoever shows it; has the id.
-        methods: Short names of the methods that it opens; `*` for all.
+        methods: Short names of the methods that it opens; `*` for all but `EXPLICIT_METHODS`.
         name: What it is for, in the operator's words.
         created_at: Seconds since the epoch.
         expires_at: Seconds since the epoch from which it opens nothing; None for never.
@@ -51,7 +53,9 @@ class ApiKey:
 
     def allows(self, method: str) -> bool:
         """Tells whether it opens a method, by its short name."""
-        return ALL_METHODS in self.methods or method in self.methods
+        if method in self.methods:
+            return True
+        return ALL_METHODS in self.methods and method not in EXPLICIT_METHODS
 
     def is_expired(self, now: float) -> bool:
         """Tells whether it has ceased to open anything.

@@ -119,18 +119,44 @@ class Authorizer:
         self._require_open(method)
         self._admit(method, metadata)
 
+    def digest_of(self, key_id: str) -> bytes | None:
+        """Returns what tells a key from another one of the same id; None: there is none, or none is asked for."""
+        key = None if self._ring is None else self._ring.named(key_id)
+        return None if key is None else key.sha256
+
+    def objection(self, key_id: str, digest: bytes | None, method: str) -> Refusal | None:
+        """Returns why somebody who was let in may not stay; None: he may.
+
+        Args:
+            key_id: Whose key it was.
+            digest: What `digest_of` said then.
+            method: What he calls.
+        """
+        if self._ring is None:
+            return None
+        key = self._ring.named(key_id)
+        if key is None or key.sha256 != digest:
+            return Refusal(Reason.API_KEY_INVALID, "This API key has been revoked; ask for another one.")
+        return self._unfit(key, method)
+
     def _admit(self, method: str, metadata: Metadata) -> Admission:
         identity = identity_from(metadata, self._edge_secret)
         if self._ring is None:
             return Admission(identity=identity or "")
         key = self._key(self._ring, method, metadata, identity)
-        if key.is_expired(self._wall_clock()):
-            raise self._refused(Reason.API_KEY_INVALID, "This API key has expired; ask for another one.", method, key)
-        if method != REFLECTION and not key.allows(method):
-            raise self._refused(
-                Reason.METHOD_NOT_ALLOWED, f"This API key does not open {method}; ask for one that does.", method, key
-            )
+        refusal = self._unfit(key, method)
+        if refusal is not None:
+            self._tally.note(refusal, method=method, key_id=key.id)
+            raise refusal
         return Admission(identity=key.id, grant=key.grant)
+
+    def _unfit(self, key: ApiKey, method: str) -> Refusal | None:
+        if key.is_expired(self._wall_clock()):
+            return Refusal(Reason.API_KEY_INVALID, "This API key has expired; ask for another one.")
+        if method != REFLECTION and not key.allows(method):
+            message = f"This API key does not open {method}; ask for one that does."
+            return Refusal(Reason.METHOD_NOT_ALLOWED, message, metadata={"method": method})
+        return None
 
     def _key(self, ring: KeyRing, method: str, metadata: Metadata, identity: str | None) -> ApiKey:
         token = shown_token(metadata)
@@ -169,10 +195,9 @@ class Authorizer:
             self._tally.note(refusal, method=method)
             raise
 
-    def _refused(self, reason: Reason, message: str, method: str, key: ApiKey | None = None) -> Refusal:
-        metadata = {"method": method} if reason is Reason.METHOD_NOT_ALLOWED else {}
-        refusal = Refusal(reason, message, metadata=metadata)
-        self._tally.note(refusal, method=method, key_id="" if key is None else key.id)
+    def _refused(self, reason: Reason, message: str, method: str) -> Refusal:
+        refusal = Refusal(reason, message)
+        self._tally.note(refusal, method=method)
         return refusal
 
 

@@ -13,6 +13,7 @@ from server.results.known_results import SharedResultsStatistics
 from server.results.request_ledger import LedgerStatistics
 from server.results.result_cache import ResultCacheStatistics
 from server.routes.route_snapshot import RouteSnapshot
+from server.security.halt_keeper import HaltState
 from server.security.key_ring import KeyRingState
 from server.ticks.tick_counters import TickCounters
 
@@ -52,6 +53,7 @@ class ReplicaSnapshot:
         loop_lag: Most seconds by which the event loop was late in the last ten.
         refused_calls: Calls that were refused at the seam, by reason.
         keys: How the API keys stand; None where callers need none.
+        halts: What is halted, and whether that is known.
     """
 
     replica_id: str
@@ -69,3 +71,4 @@ class ReplicaSnapshot:
     loop_lag: float = 0.0
     refused_calls: Mapping[Reason, int] = dataclasses.field(default_factory=dict)
     keys: KeyRingState | None = None
+    halts: HaltState = dataclasses.field(default_factory=HaltState)

@@ -61,6 +61,10 @@ RPCS = _counter("rpcs_total", "RPCs that ended, by gRPC code.", "method", "code"
 UNAUTHENTICATED = _counter("unauthenticated_total", "Calls refused before they were counted as RPCs.", "reason")
 API_KEYS = _gauge("api_keys", "API keys in force, expired ones among them.", merge=Merge.MAX)
 API_KEYS_STALE = _gauge("api_keys_stale", "1 where the file of API keys cannot be read; former keys hold.", "replica")
+HALTS = _gauge("halts", "Halts in force, by what they stop.", "scope", merge=Merge.MAX)
+HALTS_STALE = _gauge(
+    "halts_stale", "1 where the store of the halts cannot be read; the last known ones hold.", "replica"
+)
 
 # Engine.
 INFERENCE_DURATION = _histogram("inference_duration_seconds", "Device time of one engine call.", "model", "version")

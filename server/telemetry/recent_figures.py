@@ -34,6 +34,7 @@ _FATES = {
     Reason.DRAINING: Fate.SHED,
     Reason.MODEL_LOADING: Fate.SHED,
     Reason.STORE_UNAVAILABLE: Fate.SHED,
+    Reason.HALT_STORE_UNAVAILABLE: Fate.SHED,
     Reason.DECISION_LOG_UNAVAILABLE: Fate.SHED,
     Reason.INFERENCE_FAILED: Fate.FAILED,
 }

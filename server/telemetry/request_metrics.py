@@ -19,6 +19,10 @@ from server.telemetry.series import Counter, Histogram
 # Whatever else a record may come to name: a label has only values that somebody has written down.
 _METHODS = frozenset(
     {"Predict", "PredictBatch", "StreamPredict", "StreamTicks", "ListModels", "GetModel", "GetStatistics"}
+    | {"Halt", "Resume", "ListHalts"}
+    # Of the Open Inference Protocol.
+    | {"ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics"}
+    | {"RepositoryIndex", "ModelInfer", "ModelStreamInfer"}
 )
 _OTHER = "other"
 _STAGES = ("decode", "admit", "queue", "gather", "inference", "scatter", "encode")

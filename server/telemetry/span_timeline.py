@@ -38,6 +38,7 @@ _FAULTS = _OVERLOAD | {
     Reason.DRAINING,
     Reason.MODEL_LOADING,
     Reason.STORE_UNAVAILABLE,
+    Reason.HALT_STORE_UNAVAILABLE,
     Reason.DECISION_LOG_UNAVAILABLE,
     Reason.INFERENCE_FAILED,
 }
@@ -110,8 +111,9 @@ class SpanTimeline:
             trace: Its context.
             request: The span of the one request that a unary call is about: the two become one.
         """
+        route = record.call.route
         attributes: dict[str, AttributeValue] = {
-            "rpc.system.name": "grpc",
+            **({"http.route": route} if route else {"rpc.system.name": "grpc"}),
             "rpc.method": record.call.method.removeprefix("/"),
             "rpc.response.status_code": record.code,
         }

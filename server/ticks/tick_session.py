@@ -182,7 +182,7 @@ class TickSession:
         self._counters.applied += 1
         events: list[Event] = []
         if has_gap:
-            self._counters.missing += tick.sequence - last - 1
+            self._counters.note_missing(tick.sequence - last - 1)
             events.append(
                 Gap(symbol=tick.symbol, sequence=tick.sequence, first_missing=last + 1, last_missing=tick.sequence - 1)
             )

@@ -9,6 +9,8 @@ const OURS = {
   DRAINING: "The replica is leaving; another one answers a retry.",
   MODEL_LOADING: "The model is not in memory yet.",
   STORE_UNAVAILABLE: "The store of the symbols' windows does not answer.",
+  HALTED: "An operator has halted it; `tickserve halts` says why.",
+  HALT_STORE_UNAVAILABLE: "A halt or a resume could not be stored.",
   DECISION_LOG_UNAVAILABLE: "Its decision could not be logged, and the settings want every decision logged.",
   INFERENCE_FAILED: "A fault of ours: the log has the cause under the trace id.",
 };
@@ -25,6 +27,7 @@ const CALLERS = {
   INVALID_SYMBOL: "A symbol that is no valid name.",
   TOO_MANY_WINDOWS: "More windows in one request than allowed.",
   LIMIT_EXCEEDED: "A limit of the contract was exceeded.",
+  INVALID_TENSOR: "A tensor of the Open Inference Protocol that the model does not have.",
   MODEL_NOT_FOUND: "A model or version that is not there.",
   SYMBOL_NOT_FOUND: "A symbol that has no window.",
   WINDOW_INCOMPLETE: "A symbol whose window is not full yet.",
@@ -37,6 +40,7 @@ const CALLERS = {
   EDGE_REQUIRED: "A call to a replica's own port, beside the TLS edge.",
   API_KEY_MISSING: "A call without an API key.",
   API_KEY_INVALID: "An API key that does not exist, or has expired.",
+  NOT_SUPPORTED: "A part of the Open Inference Protocol that is not served.",
   METHOD_NOT_ALLOWED: "A method that the caller's API key does not open.",
   PRIORITY_NOT_ALLOWED: "A more urgent class than the caller's API key allows.",
 };
