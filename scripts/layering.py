@@ -46,6 +46,7 @@ SERVER_LAYERS = (
     "ticks",
     "statistics",
     "rpc",
+    "oip",
     "http",
     "edge",
 )
@@ -67,11 +68,13 @@ EDGES = {
         "server/windows/redis_connection.py",
         "server/results/redis_result_cache.py",
         "server/security/redis_token_store.py",
+        "server/security/halt_redis.py",
     ),
     "opentelemetry": ("server/telemetry/tracing.py",),
     "prometheus_client": ("server/telemetry/metrics.py",),
     "structlog": ("server/telemetry/logging_setup.py",),
     "grpc": ("server/*", "clients/python/tickserve/*", "benchmarks/*"),
+    "tritonclient": ("server/oip/*", "server/rpc/unserved.py"),
     "torch": ("model/*", "benchmarks/*"),
     "openvino": ("model/*",),
     "tickserve.v1": (
@@ -80,6 +83,11 @@ EDGES = {
         "server/health/health.py",
         # Replicas tell each other of themselves in messages of the contract.
         "server/http/console_*.py",
+        "server/http/json_messages.py",
+        "server/http/models_routes.py",
+        "server/http/openapi*.py",
+        "server/http/original_*.py",
+        "server/http/predict_routes.py",
         "benchmarks/*",
     ),
 }

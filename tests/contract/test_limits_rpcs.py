@@ -272,7 +272,7 @@ class CrowdedBoard:
 
 async def test_a_replica_takes_its_share_of_the_limit(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As soon as it has met a limit it counts the others: three that share thirty admit ten each."""
-    monkeypatch.setattr("server.replica._PUBLISH_INTERVAL", 0.0)
+    monkeypatch.setattr("server.replica_news.INTERVAL", 0.0)
     board, request = CrowdedBoard(), m.predict().SerializeToString()
     settings = await asyncio.to_thread(settings_for, registry, limits={"default_rate": PER_SECOND, "default_burst": 30})
     with use_engine(FakeEngine):

@@ -311,14 +311,15 @@ async def test_health_is_told_per_service_and_model(channel: grpc.aio.Channel) -
 
 
 async def test_reflection_describes_every_service(channel: grpc.aio.Channel) -> None:
-    """All four are listed, and each can be looked up with its file."""
+    """All of them are listed, and each can be looked up with its file."""
     stub = reflection_pb2_grpc.ServerReflectionStub(channel)
     ask = reflection_pb2.ServerReflectionRequest
     [listed] = [r async for r in stub.ServerReflectionInfo(iter([ask(list_services="")]))]
     names = {service.name for service in listed.list_services_response.service}
     assert names == {
         "tickserve.v1.PredictionService", "tickserve.v1.ModelService", "grpc.health.v1.Health",
-        "grpc.reflection.v1alpha.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection", "tickserve.v1.HaltService",
+            "inference.GRPCInferenceService",
     }  # fmt: skip
     looked_up = [r async for r in stub.ServerReflectionInfo(iter([ask(file_containing_symbol=n) for n in names]))]
     assert all(response.HasField("file_descriptor_response") for response in looked_up)

@@ -134,9 +134,11 @@ def test_only_holders_of_a_key_are_served(registry: Path, tmp_path: Path) -> Non
         with Client(service.target, api_key=first, default_timeout=30) as client:
             assert client.models()
             assert client.health() == "SERVING"
-        pages = [f"{service.http}/{name}" for name in ("readyz", "metrics", "")] + [f"http://{service.metrics}/metrics"]
-        assert [status(page) for page in pages] == [200, 401, 401, 401]
-        assert [status(page, authorization=f"Bearer {first}") for page in pages] == [200] * 4
+        pages = [f"{service.http}/{name}" for name in ("readyz", "metrics", "", "v1/models")] + [
+            f"http://{service.metrics}/metrics"
+        ]
+        assert [status(page) for page in pages] == [200, 401, 401, 401, 401]
+        assert [status(page, authorization=f"Bearer {first}") for page in pages] == [200] * 5
         [second] = written_keys(keys, made_key("second"))
         wait_for(lambda: reason_of(service, api_key=second) == "", timeout=30)
         assert reason_of(service, api_key=first) == "API_KEY_INVALID"

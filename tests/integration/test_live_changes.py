@@ -1,7 +1,10 @@
-"""Two replicas: what they know of each other, and settings that change while they serve."""
+"""Two replicas: what they know of each other, settings that change while they serve, and the kill switch."""
 
+import os
 import signal
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,7 +13,7 @@ import pytest
 
 from tests.integration.conftest import Service, environment, serving
 from tests.support.waiting import wait_for
-from tickserve import Client, InvalidRequestError, ReplicaStatistics
+from tickserve import Client, HaltNotice, InvalidRequestError, PreconditionError, ReplicaStatistics, TickserveError
 
 T = TypeVar("T")
 
@@ -31,7 +34,9 @@ def pair(registry: Path, file: Path) -> Iterator[Service]:
         TICKSERVE_CONFIG=str(file),
         TICKSERVE_REPLICAS="2",
         TICKSERVE_ENGINE="torchscript",
-        TICKSERVE_WINDOWS__ALLOW_SPLIT="true",  # nobody streams ticks here
+        TICKSERVE_WINDOWS__ALLOW_SPLIT="true",  # no two streams share a symbol here
+        # The registry is other services', too.
+        TICKSERVE_HALTS__FOLDER=str(file.parent / "halts"),
     )
     with serving(env, registry) as running:
         yield running
@@ -74,3 +79,58 @@ def test_live_settings_reach_running_replicas(pair: Service, file: Path) -> None
         after = wait_for(lambda: both(client))
     assert {replica.replica_id for replica in after} == before
     assert {replica.profile for replica in after} == {"stress_test"}
+
+
+def replica_targets(service: Service) -> list[str]:
+    """Returns the addresses of the replicas' own gRPC servers, so that each can be asked by itself."""
+    environ = Path(f"/proc/{service.process.pid}/environ").read_bytes().decode().split("\0")
+    first = int(dict(pair.split("=", 1) for pair in environ if pair)["RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT"])
+    found = []
+    for port in range(first, first + 100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                found.append(f"127.0.0.1:{port}")
+    return found
+
+
+def outcome(target: str) -> str:
+    """Returns the reason of a prediction's refusal; empty where it was answered."""
+    with Client(target, default_timeout=10, retry=None) as client:
+        try:
+            client.predict(np.zeros((50, 60), np.float32))
+        except PreconditionError as refused:
+            return refused.reason
+        except TickserveError as error:  # a replica that comes or goes
+            return error.code.name
+    return ""
+
+
+def pair_of(service: Service) -> list[str] | None:
+    """Returns both replicas' addresses once both answer or refuse by themselves; None before that."""
+    targets = [target for target in replica_targets(service) if outcome(target) in ("", "HALTED")]
+    return targets if len(targets) == 2 else None
+
+
+def test_a_halt_reaches_both_replicas_and_outlives_them(
+    pair: Service, record_property: Callable[[str, object], None]
+) -> None:
+    """Each refuses soon after, streams are told, a replica that takes a dead one's place refuses from its start."""
+    targets = wait_for(lambda: pair_of(pair))
+    with Client(pair.target, default_timeout=10, retry=None) as client, client.stream_ticks(["EUR"]) as stream:
+        client.halt(reason="drill")
+        began = time.monotonic()
+        for target in targets:
+            wait_for(lambda target=target: outcome(target) == "HALTED")  # type: ignore[misc]
+        record_property("seconds until both replicas refuse", f"{time.monotonic() - began:.2f}")
+        told = next(event for event in stream if isinstance(event, HaltNotice))
+        assert (told.symbol, told.halt.reason, told.resumed) == ("", "drill", False)
+
+        dead = min(pair.replica_pids())
+        os.kill(dead, signal.SIGKILL)
+        wait_for(lambda: dead not in pair.replica_pids() and len(pair.replica_pids()) == 2)
+        assert {outcome(target) for target in wait_for(lambda: pair_of(pair))} == {"HALTED"}
+        assert [halt.reason for halt in client.halts().halts] == ["drill"]
+
+        assert client.resume() is not None
+        for target in wait_for(lambda: pair_of(pair)):
+            wait_for(lambda target=target: outcome(target) == "")  # type: ignore[misc]

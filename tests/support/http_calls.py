@@ -25,12 +25,14 @@ class Reply:
         return json.loads(self.body)
 
 
-async def fetch(app: ASGIApp, path: str, *, method: str = "GET", headers: Mapping[str, str] = NO_HEADERS) -> Reply:
+async def fetch(
+    app: ASGIApp, path: str, *, method: str = "GET", headers: Mapping[str, str] = NO_HEADERS, body: bytes = b""
+) -> Reply:
     """Returns what an application answers; an exception that it also raises, for the server's log, is passed over."""
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -46,7 +48,7 @@ async def fetch(app: ASGIApp, path: str, *, method: str = "GET", headers: Mappin
         "raw_path": target.encode(),
         "query_string": query.encode(),
         "root_path": "",
-        "headers": [(b"host", b"test"), *((name.encode(), value.encode()) for name, value in headers.items())],
+        "headers": [(b"host", b"test"), *((name.lower().encode(), value.encode()) for name, value in headers.items())],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 8000),
     }

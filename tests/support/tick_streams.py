@@ -15,11 +15,15 @@ from server.config.scheduler_settings import ClassTimeouts
 from server.config.settings import Settings
 from server.inference.batch_runner import BatchRunner
 from server.inference.computed_row import ComputedRow
+from server.inference.halting_predictor import HaltingPredictor
 from server.inference.predictor import Answer, PredictionTask, Predictor, Work
 from server.refusal import Refusal
 from server.routes.shadow_runner import AnswersTasks
 from server.rpc.tick_service import TickService
+from server.security.authorizer import Authorizer
 from server.security.caller_limits import CallerLimits
+from server.security.halt_view import Halts
+from server.security.open_streams import OpenStreams
 from server.windows.memory_window_store import MemoryWindowStore
 from server.windows.window_store import WindowStore
 from tests.support import messages as m
@@ -44,17 +48,27 @@ _SETTINGS = Settings(
 
 
 def tick_service(
-    predictor: AnswersTasks, store: WindowStore, /, *, engine: FakeEngine | None = None, **settings: Any
+    predictor: AnswersTasks,
+    store: WindowStore,
+    /,
+    *,
+    engine: FakeEngine | None = None,
+    halts: Halts | None = None,
+    authorizer: Authorizer | None = None,
+    **settings: Any,
 ) -> TickService:
     """Returns a service with four messages in flight, a minute for an answer, and other settings as told."""
+    halts = halts or Halts(clock=predictor.now)
     live = LiveSettings(_SETTINGS.model_copy(update=settings))
     pool = FakePool(served_model(engine))
     return TickService(
-        predictor=routed(predictor, pool),
+        predictor=routed(HaltingPredictor(predictor, halts), pool),
         windows=store,
         live=live,
         watcher=watcher(now=predictor.now),
         limits=CallerLimits(lambda: live.current.limits),
+        halts=halts,
+        open_streams=OpenStreams(halts, authorizer),
         wall_clock=lambda: NOW,
     )
 

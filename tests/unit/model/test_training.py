@@ -284,6 +284,11 @@ def test_the_command_writes_a_version_and_prints_the_baselines(
     loaded = Registry(tmp_path / "r").load("tiny", 1)
     assert loaded.config.training["data"]["sha256"] == hashlib.sha256(data.read_bytes()).hexdigest()
     assert loaded.config.training["data"]["bars"] == 1300
+    # As JSON, and as the next version.
+    result = CliRunner().invoke(command, [*arguments, "--max-epochs", "1", "--stride", "8", "--threads", "1", "--json"])
+    told = json.loads(result.stdout)
+    assert (told["name"], told["version"], told["folder"]) == ("tiny", 2, str(tmp_path / "r" / "tiny" / "2"))
+    assert told["data"] == loaded.config.training["data"]
 
 
 @pytest.mark.parametrize(

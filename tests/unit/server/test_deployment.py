@@ -9,6 +9,7 @@ import pytest
 
 from server.config.live_settings import LIVE_FIELDS
 from server.config.settings import Settings
+from server.http.original_stats import EngineTally
 from server.rpc.dispatch import Dispatcher
 from server.rpc.ingress import METHODS, STREAMED_METHODS
 from server.runtime_env import RuntimeEnvironmentError
@@ -56,7 +57,10 @@ class Bare(PredictorDeployment):
     def __init__(self, *, serving: bool = True) -> None:
         self.fake: Any = FakeReplica(serving=serving)
         self._replica: Any = self.fake
+        self._watchdog: Any = mock.Mock()
         self._drain_watch: Any = mock.Mock()
+        self._live: Any = None
+        self._tally = EngineTally()
 
     async def finish(self) -> None:
         """Ends it as Ray Serve does."""
@@ -142,6 +146,8 @@ async def test_live_settings_reach_the_replica_that_runs(
     monkeypatch.setattr("server.deployment.ray.get_runtime_context", mock.MagicMock())
     monkeypatch.setattr("server.deployment.log_to_replica_file", mock.MagicMock())  # this process is none
     monkeypatch.setattr("server.deployment.Replica", RememberingReplica)
+    # It would take the end of this test's loop for a loop that stands still, and end the process.
+    monkeypatch.setattr("server.deployment.LoopWatchdog", mock.MagicMock())
     live = {name: settings.pop(name) for name in LIVE_FIELDS}
     deployment = Bare()
     initialise: Any = PredictorDeployment.__init__
@@ -155,6 +161,28 @@ async def test_live_settings_reach_the_replica_that_runs(
     assert deployment._replica is replica
     assert replica.started == 1
     assert [given.max_symbols for given in replica.settings] == [live["max_symbols"], 7]
+
+
+async def test_settings_that_need_a_new_replica_count_at_its_beginning_alone(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those beside the live ones win over the constructor's at the first time; a replica that runs is not touched."""
+    monkeypatch.setattr("server.deployment.runtime_env.check", lambda: None)
+    monkeypatch.setattr("server.deployment.serve.get_replica_context", mock.MagicMock())
+    monkeypatch.setattr("server.deployment.ray.get_runtime_context", mock.MagicMock())
+    monkeypatch.setattr("server.deployment.log_to_replica_file", mock.MagicMock())  # this process is none
+    monkeypatch.setattr("server.deployment.Replica", RememberingReplica)
+    # It would take the end of this test's loop for a loop that stands still, and end the process.
+    monkeypatch.setattr("server.deployment.LoopWatchdog", mock.MagicMock())
+    live = {name: settings.pop(name) for name in LIVE_FIELDS}
+    deployment = Bare()
+    initialise: Any = PredictorDeployment.__init__
+    initialise(deployment, settings)
+    await deployment.reconfigure({**settings, "stream_max_age": 100.0, **live})
+    replica = deployment._replica
+    await deployment.reconfigure({**settings, "stream_max_age": 200.0, **live, "max_symbols": 7})
+    assert [given.stream_max_age for given in replica.settings] == [100.0, 100.0]
+    assert replica.settings[-1].max_symbols == 7
 
 
 def test_only_static_settings_are_baked_into_a_replica() -> None:

@@ -1,5 +1,7 @@
 """Laws of the runtime environment: set before Ray, the operator's word stands, and nothing runs without it."""
 
+import resource
+
 import pytest
 
 from server import runtime_env
@@ -23,6 +25,28 @@ def test_the_limits_follow_the_settings() -> None:
     )
     assert variables["RAY_SERVE_HAPROXY_H2_FE_MAX_CONCURRENT_STREAMS"] == "777"
     assert variables["RAY_SERVE_GRPC_MAX_MESSAGE_SIZE"] == "8000000"
+
+
+def test_a_hanging_replica_is_left_out_where_there_is_another() -> None:
+    """Quick checks of the proxy's take calls elsewhere; where there is no elsewhere, they would only refuse."""
+    name = "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER"
+    pair = Settings.model_validate({"replicas": 2, "windows": {"allow_split": True}})
+    assert runtime_env.ray_environment(pair)[name] == "500ms"
+    assert name not in runtime_env.ray_environment(Settings())
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "connections"),
+    [(1_000_000, "20000"), (resource.RLIM_INFINITY, "20000"), (13_000, "4000"), (64, "100")],
+)
+def test_the_proxy_takes_as_many_connections_as_descriptors_last_for(
+    monkeypatch: pytest.MonkeyPatch, descriptors: int, connections: str
+) -> None:
+    """A few thousand silent connections must not keep everybody else out; above the limit it would not start."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, descriptors))
+    environment: dict[str, str] = {}
+    runtime_env.apply_local(environment)
+    assert environment["RAY_SERVE_HAPROXY_MAXCONN"] == connections
 
 
 def test_an_operators_value_wins() -> None:

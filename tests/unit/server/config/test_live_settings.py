@@ -8,9 +8,9 @@ from server.config.settings import Settings
 
 STATIC_FIELDS = {
     "host", "grpc_port", "http_port", "reflection", "access_log", "registry", "model_path", "default_model", "engine",
-    "precision", "compile", "engine_threads", "replicas", "replica_cpus", "transport_max_message_bytes",
-    "max_streams_per_connection", "stream_max_age", "stream_drain_grace", "windows", "decisions",
-    "console", "metrics", "security", "tls",
+    "precision", "compile", "engine_threads", "replicas", "replica_cpus", "max_surge_percent",
+    "transport_max_message_bytes", "max_streams_per_connection", "stream_max_age", "stream_drain_grace", "windows",
+    "decisions", "console", "metrics", "security", "tls", "halts",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from google.rpc import status_pb2
 
 from server.call import Call, current_call
 from server.refusal import Reason, Refusal
+from server.rpc.decode import Received
 from server.rpc.dispatch import Dispatcher
 from tests.support.fakes import FakeContext
 from tests.support.raw_client import Refused, read_status
@@ -33,11 +34,12 @@ class Service:
         self.error = error
         self.closed = False
 
-    async def unary(self, request: bytes, call: Call) -> Message:
+    async def unary(self, request: Received, call: Call) -> Message:
         """Answers with the request."""
         self.calls += 1
         if self.error is not None:
             raise self.error
+        assert isinstance(request, bytes)
         return PredictResponse(request_id=request.decode() + call.method)
 
     async def streamed(self, requests: AsyncIterator[bytes], call: Call) -> AsyncGenerator[Message, None]:
@@ -154,3 +156,23 @@ async def test_an_abandoned_stream_is_closed(context: FakeContext) -> None:
     await stream.aclose()
     assert service.closed
     gc.collect()
+
+
+async def test_a_refusal_is_kept_before_it_is_sent() -> None:
+    """The hold is told why and of which call, and nothing is set on the context until it returns."""
+    kept: list[tuple[Reason, Call]] = []
+    context = FakeContext()
+
+    async def hold(reason: Reason, call: Call) -> None:
+        assert context.code is None
+        kept.append((reason, call))
+
+    service = Service(Refusal(Reason.QUEUE_FULL, "full"))
+    dispatcher = Dispatcher(unary={"Predict": service.unary}, streamed={}, hold=hold)
+    token = current_call.set(CALL)
+    try:
+        await dispatcher.unary("Predict", b"x", context)
+    finally:
+        current_call.reset(token)
+    assert kept == [(Reason.QUEUE_FULL, CALL)]
+    assert context.code is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -236,9 +236,11 @@ def test_reflection_can_be_left_out() -> None:
 def test_the_contracts_methods_have_unique_short_names() -> None:
     """Ray Serve dispatches on the last segment alone."""
     assert sorted(METHODS) == [
-        "GetModel", "GetStatistics", "ListModels", "Predict", "PredictBatch", "StreamPredict", "StreamTicks",
+        "GetModel", "GetStatistics", "Halt", "ListHalts", "ListModels", "ModelConfig", "ModelInfer", "ModelMetadata",
+        "ModelReady", "ModelStatistics", "ModelStreamInfer", "Predict", "PredictBatch", "RepositoryIndex", "Resume",
+        "ServerLive", "ServerMetadata", "ServerReady", "StreamPredict", "StreamTicks",
     ]  # fmt: skip
-    assert {"StreamPredict", "StreamTicks"} == STREAMED_METHODS
+    assert {"ModelStreamInfer", "StreamPredict", "StreamTicks"} == STREAMED_METHODS
 
 
 @pytest.mark.parametrize(

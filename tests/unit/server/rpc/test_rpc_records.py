@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 from server.call import Call, current_call
 from server.refusal import Reason, Refusal
+from server.rpc.decode import Received
 from server.rpc.dispatch import Dispatcher
 from tests.support.fakes import FakeContext
 from tests.support.observed import Recorder
@@ -28,7 +29,7 @@ class Service:
         self.error = error
         self.is_endless = is_endless
 
-    async def unary(self, request: bytes, call: Call) -> Message:
+    async def unary(self, request: Received, call: Call) -> Message:
         """Answers, or not."""
         await self._end()
         return PredictResponse()

@@ -168,7 +168,7 @@ async def test_a_replica_publishes_and_a_board_that_fails_does_not_stop_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It goes on trying, and is told of once the board is back; it stays in service all the while."""
-    monkeypatch.setattr("server.replica._PUBLISH_INTERVAL", 0.0)
+    monkeypatch.setattr("server.replica_news.INTERVAL", 0.0)
     caplog.set_level(logging.ERROR)
     board = LocalBoard()
     board.failing = True

@@ -1,5 +1,7 @@
 """Laws of the spans that records become: exact intervals, the right status and reason, and nobody's secrets."""
 
+import dataclasses
+
 import pytest
 from opentelemetry.proto.trace.v1 import trace_pb2
 
@@ -24,6 +26,8 @@ CALLERS_DOING = {
     Reason.MISSING_INPUT,
     Reason.MALFORMED_MESSAGE,
     Reason.INVALID_SHAPE,
+    Reason.INVALID_TENSOR,
+    Reason.NOT_SUPPORTED,
     Reason.NON_FINITE_VALUE,
     Reason.FEATURE_SCHEMA_MISMATCH,
     Reason.INVALID_TIMEOUT,
@@ -40,6 +44,7 @@ CALLERS_DOING = {
     Reason.STREAM_ALREADY_OPEN,
     Reason.SYMBOL_NOT_OPEN,
     Reason.REQUEST_ID_REUSED,
+    Reason.HALTED,  # an operator's doing, and no fault of the service
 }
 
 
@@ -154,6 +159,14 @@ def test_an_rpc_follows_the_conventions(code: str, reason: Reason | None, is_err
     assert (message.status.code == message.status.STATUS_CODE_ERROR) is is_error
     assert message.status.message == ((reason.name if reason else code) if is_error else "")
     assert told.get("error.type") == (code if is_error else None)
+
+
+def test_a_call_over_http_says_by_which_route() -> None:
+    """And is otherwise the RPC that it stands for."""
+    trace = context()
+    told = attributes(sent(TIMELINE.rpc(rpc(dataclasses.replace(call(trace), route="/v1/predict")), trace)))
+    assert (told["http.route"], told["rpc.method"]) == ("/v1/predict", "tickserve.v1.PredictionService/Predict")
+    assert "rpc.system.name" not in told
 
 
 def test_a_unary_rpc_and_its_request_are_one_span() -> None:
