@@ -18,7 +18,7 @@ SOURCES := batching model server clients/python/tickserve benchmarks scripts tes
 ARGS ?=
 
 # No more: a phony target would hide the pattern bench-%.
-.PHONY: setup demo serve test test-unit bench lint format protos lock clean distclean help
+.PHONY: setup demo serve test test-unit test-chaos docs bench lint format protos contract stubs test-clients lock clean distclean help
 
 setup: $(STAMP)  ## Make .venv with every pinned package (the default; every target runs it first)
 
@@ -40,10 +40,21 @@ test: setup  ## Run all tests
 test-unit: setup  ## Run the tests that need no Ray: unit, property and contract, in seconds
 	@$(BIN)/python -m pytest tests/unit tests/property tests/contract $(ARGS)
 
+docs: setup  ## Build the documentation site into build/docs
+	@$(BIN)/python -m scripts.docs_site
+	@echo 'docs: ok build/docs/index.html'
+
+test-chaos: setup  ## Break a running service in ten ways and judge every answer, in 3 minutes (bench-chaos: all)
+	@scripts/test_servers.sh
+	@$(BIN)/python -m pytest tests/chaos $(ARGS)
+
+test-clients: setup  ## Build the clients in other languages and run them against a live service
+	@scripts/test_clients.sh $(ARGS)
+
 bench: bench-serving bench-overload  ## Measure serving and overload (the machine should be idle; ARGS=--quick for less)
 
-# benchmarks/NAME is a package that runs as a module: core, drill, engine, overload, scheduling, serving, soak, stages,
-# streams, telemetry, threads.
+# benchmarks/NAME is a package that runs as a module: chaos, core, drill, engine, overload, scheduling, serving, soak,
+# stages, streams, telemetry, threads.
 bench-%: setup
 	@$(BIN)/python -m benchmarks.$* $(ARGS)
 
@@ -58,8 +69,12 @@ lint: setup  ## Check style, types, the contract, its stubs and the import rules
 	@$(BIN)/python scripts/layering.py
 	@echo 'lint: generated dashboard'
 	@$(BIN)/python -m scripts.dashboard check
+	@echo 'lint: generated pages'
+	@$(BIN)/python -m scripts.contract_reference check
 	@echo 'lint: generated stubs'
 	@$(BIN)/python scripts/protos.py check
+	@echo 'lint: the contract as promised'
+	@$(BIN)/python -m scripts.baseline check
 	@echo 'lint: buf'
 	@scripts/buf.sh
 	@echo 'lint: ok'
@@ -71,6 +86,14 @@ format: setup  ## Format the sources and apply the linter's safe fixes
 protos: setup  ## Regenerate the Python stubs from protos/
 	@$(BIN)/python scripts/protos.py generate
 
+contract: setup  ## Promise the contract as it is now (protos/tickserve-v1.binpb); refuses what breaks callers
+	@$(BIN)/python -m scripts.baseline renew $(ARGS)
+
+stubs: setup  ## Make the stubs for other languages, into build/stubs (docs/clients.md)
+	@scripts/toolchains.sh
+	@$(BIN)/python -m scripts.stubs
+	@echo 'stubs: ok build/stubs clients/node/build/stubs'
+
 LOCK_BIN := build/lock-venv/bin
 # Not on the stamp: while the lock lacks what pyproject.toml asks for, the set-up cannot succeed.
 $(LOCK_BIN)/pip-compile:
@@ -81,7 +104,7 @@ lock: $(LOCK_BIN)/pip-compile  ## Recompile requirements/lock.txt (ARGS=--upgrad
 	@$(LOCK_BIN)/python scripts/lock.py $(ARGS)
 
 clean:  ## Remove caches and build products
-	@rm -rf build dist node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	@rm -rf build dist node_modules clients/node/build clients/node/dist clients/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	@find batching model server clients benchmarks scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## Remove .venv too
