@@ -21,6 +21,7 @@ from ray import serve
 from ray.serve.grpc_util import RayServegRPCContext, gRPCInputStream
 
 from server import runtime_env
+from server.config.given_settings import GivenSettings
 from server.config.live_settings import LIVE_FIELDS
 from server.config.settings import Settings
 from server.deployment_oip import OipMethods
@@ -96,8 +97,7 @@ class PredictorDeployment(OipMethods):
             self._settings = {**self._settings, **live}
         else:
             self._settings = {**self._settings, **{name: live[name] for name in LIVE_FIELDS & live.keys()}}
-        # Looks at files, though all values are given: not in the event loop.
-        settings = await asyncio.to_thread(Settings, **self._settings)
+        settings = GivenSettings(**self._settings)
         self._live = settings
         replica_id = serve.get_replica_context().replica_id.unique_id
         if self._logs is None:

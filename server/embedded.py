@@ -23,6 +23,7 @@ from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
 from server import app, process_tree
+from server.config.given_settings import GivenSettings
 from server.config.settings import Settings
 from server.launcher import FAILED, READY, RECONFIGURED
 from server.renewal import renewed
@@ -43,7 +44,7 @@ def main(settings_json: str, log_descriptor: str) -> int:
     Each line on standard input is other settings, to be put in force.
     """
     process_tree.die_with_parent()
-    settings = Settings.model_validate_json(settings_json)
+    settings = GivenSettings.model_validate_json(settings_json)
     os.set_inheritable(int(log_descriptor), False)  # or everything that Ray starts would hold it open
     logs = log_to_stream(settings.log, os.fdopen(int(log_descriptor), "w"))
     orders: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -61,7 +62,7 @@ def main(settings_json: str, log_descriptor: str) -> int:
     _say(READY)
     while (order := orders.get()) != _STOP:
         try:
-            settings = Settings.model_validate_json(order)
+            settings = GivenSettings.model_validate_json(order)
             logs.apply(settings.log)
             _deploy(settings, first=first)
             _say(RECONFIGURED)

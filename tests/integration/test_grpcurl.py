@@ -36,6 +36,8 @@ def test_list_names_every_service(service: Service) -> None:
     assert listed.stdout.split() == [
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
+        "inference.GRPCInferenceService",
+        "tickserve.v1.HaltService",
         "tickserve.v1.ModelService",
         "tickserve.v1.PredictionService",
     ]
