@@ -137,10 +137,8 @@ class RememberingReplica(FakeReplica):
         self.settings.append(settings)
 
 
-async def test_live_settings_reach_the_replica_that_runs(
-    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first ones make and start it, later ones change it; it is not healthy before the first."""
+def configured_by_ray(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Bare:
+    """Returns a deployment as Ray Serve makes it, before its first settings; what it needs of Ray is made up."""
     monkeypatch.setattr("server.deployment.runtime_env.check", lambda: None)
     monkeypatch.setattr("server.deployment.serve.get_replica_context", mock.MagicMock())
     monkeypatch.setattr("server.deployment.ray.get_runtime_context", mock.MagicMock())
@@ -148,10 +146,18 @@ async def test_live_settings_reach_the_replica_that_runs(
     monkeypatch.setattr("server.deployment.Replica", RememberingReplica)
     # It would take the end of this test's loop for a loop that stands still, and end the process.
     monkeypatch.setattr("server.deployment.LoopWatchdog", mock.MagicMock())
-    live = {name: settings.pop(name) for name in LIVE_FIELDS}
     deployment = Bare()
     initialise: Any = PredictorDeployment.__init__
     initialise(deployment, settings)
+    return deployment
+
+
+async def test_live_settings_reach_the_replica_that_runs(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first ones make and start it, later ones change it; it is not healthy before the first."""
+    live = {name: settings.pop(name) for name in LIVE_FIELDS}
+    deployment = configured_by_ray(settings, monkeypatch)
     with pytest.raises(HungEngineError):
         await deployment.check_health()
     await deployment.reconfigure(live)
@@ -167,17 +173,8 @@ async def test_settings_that_need_a_new_replica_count_at_its_beginning_alone(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those beside the live ones win over the constructor's at the first time; a replica that runs is not touched."""
-    monkeypatch.setattr("server.deployment.runtime_env.check", lambda: None)
-    monkeypatch.setattr("server.deployment.serve.get_replica_context", mock.MagicMock())
-    monkeypatch.setattr("server.deployment.ray.get_runtime_context", mock.MagicMock())
-    monkeypatch.setattr("server.deployment.log_to_replica_file", mock.MagicMock())  # this process is none
-    monkeypatch.setattr("server.deployment.Replica", RememberingReplica)
-    # It would take the end of this test's loop for a loop that stands still, and end the process.
-    monkeypatch.setattr("server.deployment.LoopWatchdog", mock.MagicMock())
     live = {name: settings.pop(name) for name in LIVE_FIELDS}
-    deployment = Bare()
-    initialise: Any = PredictorDeployment.__init__
-    initialise(deployment, settings)
+    deployment = configured_by_ray(settings, monkeypatch)
     await deployment.reconfigure({**settings, "stream_max_age": 100.0, **live})
     replica = deployment._replica
     await deployment.reconfigure({**settings, "stream_max_age": 200.0, **live, "max_symbols": 7})
