@@ -171,7 +171,7 @@ class Replica:
             board=board,
             max_viewers=settings.console.max_viewers,
         )
-        self._hold = RefusalHold()
+        self._hold = RefusalHold(longest=lambda: self._live.current.limits.refusal_hold)
         self.dispatcher = Dispatcher(
             unary={
                 "Predict": predictions.predict,

@@ -47,6 +47,15 @@ class LimitSettings(BaseModel):
         default=64, ge=8, le=96, description="Most entries of a call's metadata; above it LIMIT_EXCEEDED"
     )
 
+    refusal_hold: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Seconds at most, and at most a quarter of the time that the caller has left, for which a refusal "
+        "that another replica may do better is kept back, so that a slow replica draws less traffic "
+        "(docs/graceful-life.md); 0: refuse at once",
+    )
+
     def default_limit(self) -> RateLimit | None:
         """Returns the limit of a class for which a key has none of its own; None: there is none."""
         if not self.default_rate:

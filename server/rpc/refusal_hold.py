@@ -21,7 +21,8 @@ from server.refusal import Reason
 SHARE = 0.25
 """Of the time left to a call, for which its refusal is kept at the most."""
 LONGEST = 0.05
-"""Seconds for which a refusal is kept at the most: five times what the model takes for a window on a CPU."""
+"""Seconds for which a refusal is kept at the most, unless the settings say otherwise: five times what the model takes
+for a window on a CPU."""
 MOST = 1024
 """Refusals that are kept at once; further ones go at once, for what is kept holds memory."""
 
@@ -33,6 +34,7 @@ class RefusalHold:
     """Keeps refusals back. Event loop only.
 
     Args:
+        longest: Gives the seconds for which a refusal is kept at the most (`limits.refusal_hold`); 0: never.
         clock: Monotonic seconds.
         sleep: Waits for so many seconds.
 
@@ -45,9 +47,11 @@ class RefusalHold:
     def __init__(
         self,
         *,
+        longest: Callable[[], float] = lambda: LONGEST,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
+        self._longest = longest
         self._clock = clock
         self._sleep = sleep
         self.others = 0
@@ -60,15 +64,15 @@ class RefusalHold:
         self.is_used = False
 
     def delay(self, reason: Reason, call: Call) -> float:
-        """Returns the seconds for which a refusal is to be kept, 0 to `LONGEST`."""
+        """Returns the seconds for which a refusal is to be kept, 0 or more."""
         if reason not in HELD:
             return 0.0
         self.is_used = True
         if not self.others or self.held_count >= MOST:
             return 0.0
         if call.rpc_deadline is None:
-            return LONGEST
-        return max(0.0, min(LONGEST, SHARE * (call.rpc_deadline - self._clock())))
+            return self._longest()
+        return max(0.0, min(self._longest(), SHARE * (call.rpc_deadline - self._clock())))
 
     async def hold(self, reason: Reason, call: Call) -> None:
         """Returns when the refusal may go; at once, most times."""

@@ -72,3 +72,14 @@ async def test_those_who_are_kept_are_counted_and_bounded() -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert kept.held_count == 0
+
+
+def test_the_settings_say_how_long() -> None:
+    """Whoever wants every refusal at once gets it, in running replicas, too."""
+    longest = 0.2
+    kept = RefusalHold(longest=lambda: longest, clock=lambda: NOW)
+    kept.note_others(1)
+    assert kept.delay(Reason.QUEUE_FULL, call(100)) == 0.2
+    longest = 0.0
+    assert kept.delay(Reason.QUEUE_FULL, call(100)) == 0
+    assert kept.delay(Reason.QUEUE_FULL, call(None)) == 0
