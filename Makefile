@@ -16,6 +16,8 @@ INPUTS := requirements/build.txt requirements/lock.txt requirements/torch.txt py
 SOURCES := batching model server clients/python/tickserve benchmarks scripts tests
 # More arguments for pytest: make test ARGS="-k deadline -x"
 ARGS ?=
+# pytest's exit code where ARGS chose none of the tests: they may be among the others.
+NOTHING_CHOSEN := 5
 
 # No more: a phony target would hide the pattern bench-%.
 .PHONY: setup demo serve test test-unit test-chaos docs bench lint format protos contract stubs test-clients lock clean distclean help
@@ -35,10 +37,11 @@ serve: setup  ## Serve until Ctrl-C
 
 test: setup  ## Run all tests
 	@scripts/test_servers.sh
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(MAKE) test-unit
+	@$(BIN)/python -m pytest tests/integration $(ARGS) || [ $$? -eq $(NOTHING_CHOSEN) ]
 
-test-unit: setup  ## Run the tests that need no Ray: unit, property and contract, in seconds
-	@$(BIN)/python -m pytest tests/unit tests/property tests/contract $(ARGS)
+test-unit: setup  ## Run the tests that need no Ray: unit, property and contract, two at a time
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/property tests/contract $(ARGS) || [ $$? -eq $(NOTHING_CHOSEN) ]
 
 docs: setup  ## Build the documentation site into build/docs
 	@$(BIN)/python -m scripts.docs_site

@@ -22,8 +22,10 @@ registry=$2
 shift 2
 
 mount -t tmpfs -o mode=0755 stage /mnt
-mkdir /mnt/registry /mnt/cache /mnt/state
+mkdir /mnt/registry /mnt/cache /mnt/state /mnt/tree
 mount --bind "$registry" /mnt/registry
+tree=$(cd "$(dirname "$0")/.." && pwd)
+mount --bind "$tree" /mnt/tree
 
 # An interpreter in somebody's private folder (pyenv in /root, say) is shown to the user, and nothing else of the folder.
 python=$(dirname "$1")/python
@@ -55,6 +57,12 @@ done
 for folder in $WRITABLE; do
     mount -t tmpfs -o mode=1777,nosuid,nodev writable "$folder"
 done
+# A checkout below one of them is hidden by now: it is shown where it was.
+if [ ! -e "$tree" ]; then
+    mkdir -p "$tree"
+    mount --bind /mnt/tree "$tree"
+    mount -o remount,bind,ro "$tree"
+fi
 # The cache holds compiled code, the other one what is halted: they must be their user's alone.
 chown "$UID_INSIDE:$UID_INSIDE" /mnt/cache /mnt/state
 chmod 0700 /mnt/cache /mnt/state

@@ -22,6 +22,8 @@ logger = logging.getLogger("tickserve")
 
 INTERVAL = 0.25
 """Seconds between two looks: with the look's own time, every replica knows of a change within half a second."""
+READING = "halts-read"
+"""Name of the task that reads the store."""
 _READ_TIMEOUT = 1.0
 _WRITE_TIMEOUT = 2.0
 
@@ -139,7 +141,7 @@ class HaltKeeper:
 
     async def _read(self) -> HaltSet:
         if self._reading is None:
-            self._reading = asyncio.get_running_loop().create_task(_as_task(self._store.read()))
+            self._reading = asyncio.get_running_loop().create_task(_as_task(self._store.read()), name=READING)
         done, _ = await asyncio.wait([self._reading], timeout=_READ_TIMEOUT)
         if not done:
             raise HaltStoreError(f"no answer within {_READ_TIMEOUT:g} s")
