@@ -3,12 +3,11 @@
 import os
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.integration.conftest import Service, environment, serving
-from tests.support.documented import ROOT, blocks
+from tests.support.documented import ROOT, as_here, blocks
 from tests.support.registry import FULL, make_registry
 
 PAGE = "docs/tutorial.md"
@@ -32,14 +31,9 @@ def test_a_step_of_the_tutorial(step: str, tutor: Service) -> None:
     """It ends well and says something."""
     if "clients/go" in step and not (ROOT / "build/stubs/go").exists():
         pytest.skip("the stubs for Go were not made: no toolchains")
-    programs = str(Path(os.environ.get("VIRTUAL_ENV", ROOT / ".venv")) / "bin")
-    here = step.replace(".venv/bin", programs).replace("127.0.0.1:9000", tutor.target)
-    here = here.replace("http://127.0.0.1:8000", tutor.http)
-    # What the page allows is for a machine that has nothing else to do.
-    patient = here.replace("--timeout 0.1 ", "--timeout 5 ").replace("timeout=0.1)", "timeout=5)")
-    patient = patient.replace("--timeout 0.1\n", "--timeout 5\n").replace("X-Deadline-Ms: 100'", "X-Deadline-Ms: 5000'")
+    here = as_here(step, target=tutor.target, http=tutor.http)
     done = subprocess.run(
-        ["sh", "-euc", patient],
+        ["sh", "-euc", here],
         cwd=ROOT,
         env={**os.environ, "TICKSERVE_TARGET": tutor.target, "NO_COLOR": "1"},
         capture_output=True,

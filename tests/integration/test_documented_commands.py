@@ -5,12 +5,11 @@ import pty
 import signal
 import subprocess
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from tests.integration.conftest import Service
-from tests.support.documented import ROOT, blocks, commands
+from tests.support.documented import ROOT, as_here, blocks, commands
 
 # What a test cannot run inside itself, and where it is run instead; `elsewhere` below holds the table to that.
 CI = ".ci/run"
@@ -25,13 +24,9 @@ COMMANDS = [command for command in commands("README.md") if command not in ELSEW
 ENDLESS = {".venv/bin/tickserve stats --watch"}
 
 
-def as_here(command: str, service: Service) -> str:
-    """Returns a command with this environment's programs and this service's addresses."""
-    programs = str(Path(os.environ.get("VIRTUAL_ENV", ROOT / ".venv")) / "bin")
-    here = command.replace(".venv/bin", programs).replace("127.0.0.1:9000", service.target)
-    here = here.replace("http://127.0.0.1:8000", service.http)
-    # What the page allows is for a machine that has nothing else to do.
-    return here.replace("--timeout 0.1", "--timeout 5").replace("timeout=0.05", "timeout=5")
+def typed(text: str, service: Service) -> str:
+    """Returns a command, or a program, as it is typed here."""
+    return as_here(text, target=service.target, http=service.http)
 
 
 def environment(service: Service) -> dict[str, str]:
@@ -43,7 +38,7 @@ def environment(service: Service) -> dict[str, str]:
 def test_a_command_of_the_readme(command: str, service: Service) -> None:
     """It ends well and says something."""
     done = subprocess.run(
-        ["sh", "-c", as_here(command, service)],
+        ["sh", "-c", typed(command, service)],
         cwd=ROOT,
         env=environment(service),
         capture_output=True,
@@ -62,7 +57,7 @@ def test_an_endless_command_of_the_readme(command: str, service: Service) -> Non
     # A live view shows itself to a terminal only.
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        ["sh", "-c", f"exec {as_here(command, service)}"],
+        ["sh", "-c", f"exec {typed(command, service)}"],
         cwd=ROOT,
         env=environment(service) | {"TERM": "xterm"},
         stdin=theirs,
@@ -90,7 +85,7 @@ def test_the_program_of_the_readme(service: Service) -> None:
     [program] = [block.text for block in blocks("README.md") if block.language == "python"]
     window = "import numpy as np\nwindow = np.random.default_rng(7).normal(size=(50, 60)).astype(np.float32)\n"
     done = subprocess.run(
-        [as_here(".venv/bin/python", service), "-c", window + as_here(program, service)],
+        [typed(".venv/bin/python", service), "-c", window + typed(program, service)],
         env=environment(service),
         capture_output=True,
         text=True,

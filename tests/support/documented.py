@@ -1,5 +1,6 @@
 """The commands and programs that a page shows, as a reader would type them."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,3 +32,20 @@ def blocks(page: str) -> list[Block]:
 def commands(page: str) -> list[str]:
     """Returns the shell commands of a page, in order."""
     return [command for block in blocks(page) if block.language == "sh" for command in block.commands()]
+
+
+def as_here(text: str, *, target: str, http: str) -> str:
+    """Returns what a page says to type with this environment's programs and a test's service in place of the defaults.
+
+    Args:
+        text: Commands, or a program.
+        target: Address of the gRPC side.
+        http: URL of the HTTP side.
+    """
+    programs = str(Path(os.environ.get("VIRTUAL_ENV", ROOT / ".venv")) / "bin")
+    here = text.replace(".venv/bin", programs)
+    here = here.replace("127.0.0.1:9000", target).replace("http://127.0.0.1:8000", http)
+    # What a page allows is for a machine that has nothing else to do.
+    here = re.sub(r"--timeout 0\.1(?=\s|$)", "--timeout 5", here)
+    here = re.sub(r"timeout=0\.(05|1)\)", "timeout=5)", here)
+    return here.replace("X-Deadline-Ms: 100'", "X-Deadline-Ms: 5000'")
