@@ -56,8 +56,8 @@ test-clients: setup  ## Build the clients in other languages and run them agains
 
 bench: bench-serving bench-overload  ## Measure serving and overload (the machine should be idle; ARGS=--quick for less)
 
-# benchmarks/NAME is a package that runs as a module: chaos, core, drill, engine, overload, scheduling, serving, soak,
-# stages, streams, telemetry, threads.
+# benchmarks/NAME is a package that runs as a module: chaos, core, drill, engine, fuzz, outlier, overload, refusals,
+# scheduling, serving, soak, stages, streams, telemetry, threads.
 bench-%: setup
 	@$(BIN)/python -m benchmarks.$* $(ARGS)
 
