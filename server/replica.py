@@ -113,7 +113,7 @@ class Replica:
         )
         self._windows = window_store(settings)
         self._halts = halts = ReplicaHalts(self._live, self._authorizer)
-        self._known = KnownResults(self._live, connect=connect_results)
+        self._known = KnownResults(self._live, connect=connect_results(settings.redis_password_file))
         predictor = Predictor(
             self._batcher,
             replica_id=replica_id,

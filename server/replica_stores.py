@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 from server.config.cache_settings import CacheSettings
 from server.config.live_settings import LiveSettings
 from server.config.settings import Settings
@@ -18,15 +21,23 @@ from server.windows.redis_window_store import RedisWindowStore
 from server.windows.window_store import WindowStore
 
 
-def connect_results(settings: CacheSettings) -> SharedResults:
-    """Returns the answers that replicas share."""
-    return RedisResultCache(settings.redis_url, ttl=settings.redis_ttl, timeout=settings.redis_timeout)
+def connect_results(password_file: Path | None) -> Callable[[CacheSettings], SharedResults]:
+    """Returns what makes the answers that replicas share, with the settings that are in force by then."""
+
+    def connect(settings: CacheSettings) -> SharedResults:
+        return RedisResultCache(
+            settings.redis_url, password_file=password_file, ttl=settings.redis_ttl, timeout=settings.redis_timeout
+        )
+
+    return connect
 
 
 def window_store(settings: Settings) -> WindowStore:
     """Returns where windows live."""
     if settings.windows.store == "redis":
-        return RedisWindowStore(settings.windows, max_symbols=settings.max_symbols)
+        return RedisWindowStore(
+            settings.windows, max_symbols=settings.max_symbols, password_file=settings.redis_password_file
+        )
     return MemoryWindowStore(settings.windows, max_symbols=settings.max_symbols)
 
 
@@ -34,7 +45,7 @@ def halt_store(settings: Settings) -> HaltStore:
     """Returns where halts outlive replicas."""
     url = settings.halts.redis_url or (settings.windows.redis_url if settings.windows.store == "redis" else "")
     folder = settings.halts.folder or settings.registry / ".state"
-    return HaltRedis(url) if url else HaltFile(folder.expanduser())
+    return HaltRedis(url, password_file=settings.redis_password_file) if url else HaltFile(folder.expanduser())
 
 
 def caller_limits(live: LiveSettings) -> CallerLimits:
@@ -48,5 +59,5 @@ def caller_limits(live: LiveSettings) -> CallerLimits:
     return CallerLimits(
         lambda: live.current.limits,
         replicas=settings.replicas,
-        store=RedisTokenStore(url) if url else None,
+        store=RedisTokenStore(url, password_file=settings.redis_password_file) if url else None,
     )

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from server.config.redis_fields import RedisUrl
 from server.config.scheduler_settings import Seconds
 
 Span = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
-RedisUrl = Annotated[str, Field(pattern=r"^$|^(redis|rediss|unix)://\S+$")]
 
 
 class CacheSettings(BaseModel):
@@ -30,7 +30,7 @@ class CacheSettings(BaseModel):
     redis_url: RedisUrl = Field(
         default="",
         repr=False,  # may hold a password
-        description="Redis in which replicas share their answers: redis://, rediss:// or unix://; empty: none",
+        description="Redis in which replicas share their answers, named as windows.redis_url is; empty: none",
     )
     redis_ttl: Span = Field(default=300.0, description="Seconds for which Redis keeps an answer")
     redis_timeout: Annotated[Seconds, Field(le=0.1)] = Field(

@@ -6,13 +6,16 @@ are in force, and not with whatever the file says by then, or fail on a file tha
 
 from __future__ import annotations
 
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from server.config.settings import Settings
 
 
 class GivenSettings(Settings):
     """Settings made from arguments alone: no file and no environment variable is looked at."""
+
+    # What is wrong with them goes to Ray's logs, and an address may hold a password.
+    model_config = SettingsConfigDict(hide_input_in_errors=True)
 
     @classmethod
     def settings_customise_sources(

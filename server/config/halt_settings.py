@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.config.cache_settings import RedisUrl
 from server.config.fields import OptionalPath
+from server.config.redis_fields import RedisUrl
 
 
 class HaltSettings(BaseModel):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.config.cache_settings import RedisUrl
+from server.config.redis_fields import RedisUrl
 from server.grant import RateLimit
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-_SCHEMES = ("redis://", "rediss://", "unix://")
+from server.config.redis_fields import RedisUrl
+
 # Longer than a weekend with a holiday beside it: a symbol that only trades on weekdays is not forgotten between them.
 _WEEK = 7 * 86_400.0
 
@@ -27,10 +28,12 @@ class WindowSettings(BaseModel):
         description="Whether several replicas may each keep windows in memory that the others do not know",
     )
     # Not a secret type: settings travel to the replicas as JSON, which would carry its asterisks. `repr` hides it.
-    redis_url: str = Field(
+    redis_url: RedisUrl = Field(
         default="",
         repr=False,
-        description="The Redis, as redis://[user:password@]host:port/database, rediss:// or unix://",
+        description="The Redis: redis://[user[:password]@]host:port/database (rediss:// with TLS), unix:///path or, "
+        "through Sentinels, redis+sentinel://[user[:password]@]host:26379,host2:26379/service/database "
+        "(rediss+sentinel:// with TLS); a password is better kept in redis_password_file",
     )
     redis_connections: int = Field(default=16, ge=2, le=1024, description="Most connections of a replica to the Redis")
     resume_depth: int = Field(
@@ -63,9 +66,6 @@ class WindowSettings(BaseModel):
 
     @model_validator(mode="after")
     def _redis_has_an_address(self) -> WindowSettings:
-        # The value itself is not repeated: it may hold a password.
         if self.store == "redis" and not self.redis_url:
             raise ValueError("store redis needs redis_url, as in redis://host:6379/0")
-        if self.redis_url and not self.redis_url.startswith(_SCHEMES):
-            raise ValueError("redis_url must begin with redis://, rediss:// or unix://")
         return self

@@ -8,7 +8,7 @@ connections nor memory grow with the load. Three rules keep Redis's troubles its
   round trip is overdue.
 - A round trip that fails, or takes longer than `_GIVE_UP`, ends the service; a PING of the reading task's own, not a
   request, finds out when it is back.
-- Writes that are refused (memory full, read-only replica) pause the writes alone.
+- Writes that are refused (memory full) pause the writes alone.
 
 Which bytes are an answer is decided by who reads them (`packed_row.read`): anybody may have written under our keys.
 """
@@ -21,13 +21,12 @@ import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from server.redis_client import redis_client
 from server.results.known_results import SharedResultsStatistics
 from server.results.result_cache import ResultKey
 
@@ -50,7 +49,8 @@ class RedisResultCache:
     """Looks up and writes answers in Redis; implements `known_results.SharedResults`.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://`; may hold a password, and is never logged.
+        url: As `server.redis_url` has it; may hold a password, and is never logged.
+        password_file: See `redis_client`.
         ttl: Seconds for which Redis keeps an answer.
         timeout: Seconds that a request waits.
         retry_interval: Seconds between two attempts to reach a Redis that is gone, or to write to one that refused.
@@ -61,21 +61,13 @@ class RedisResultCache:
         self,
         url: str,
         *,
+        password_file: Path | None = None,
         ttl: float,
         timeout: float,
         retry_interval: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client: Redis = Redis.from_url(
-            url,
-            max_connections=2,
-            retry=Retry(NoBackoff(), 0),  # a lost answer is computed sooner than it is asked for again
-            # Both are `_attempt`'s affair. A limit here would make redis send under `asyncio.wait_for`: a task for each
-            # command, and a cancellation that comes in the wrong moment is lost.
-            socket_timeout=None,
-            socket_connect_timeout=None,
-            driver_info=None,  # each connection would read the library's version from disk, in the event loop
-        )
+        self._client = redis_client(url, password_file=password_file, max_connections=2)
         self._ttl_milliseconds = max(1, round(ttl * 1000))
         self._timeout = timeout
         self._retry_interval = retry_interval

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
 from typing import Any, Final
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from server.redis_client import redis_client
 from server.security.halt import Halt, HaltScope
 from server.security.halt_document import parse_halt, render_halt
 from server.security.halt_set import HaltSet
@@ -45,23 +44,13 @@ class HaltRedis:
     """Implements `HaltStore`. Nothing is connected before the first call.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://`; may hold a password, and is never logged.
+        url: As `server.redis_url` has it; may hold a password, and is never logged.
+        password_file: See `redis_client`.
         timeout: Seconds that the Redis has for one operation.
     """
 
-    def __init__(self, url: str, *, timeout: float = 0.5) -> None:
-        # Without limits of the library's own, for the reasons that `RedisResultCache` gives.
-        self._pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=4,
-            # Each operation has one limit for everything, the wait for a connection included.
-            timeout=None,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=None,
-            socket_connect_timeout=None,
-            driver_info=None,
-        )
-        self._client: Redis = Redis.from_pool(self._pool)
+    def __init__(self, url: str, *, password_file: Path | None = None, timeout: float = 0.5) -> None:
+        self._client = redis_client(url, password_file=password_file, max_connections=4)
         self._timeout = timeout
 
     async def read(self) -> HaltSet:
@@ -84,7 +73,6 @@ class HaltRedis:
         """Ends the connections. Idempotent."""
         with contextlib.suppress(RedisError, OSError):
             await self._client.aclose()
-            await self._pool.disconnect()
 
     async def _limited(self, work: Any) -> HaltSet:
         try:

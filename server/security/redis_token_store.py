@@ -11,13 +11,12 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
+from server.redis_client import redis_client
 from server.security.token_store import Ask, Given, TokenStoreError
 
 _PREFIX: Final = "tickserve:rate:1:"
@@ -46,20 +45,13 @@ class RedisTokenStore:
     """Implements `TokenStore`. Nothing is connected before the first call.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://`; may hold a password, and is never logged.
+        url: As `server.redis_url` has it; may hold a password, and is never logged.
+        password_file: See `redis_client`.
         timeout: Seconds that the Redis has for one round trip.
     """
 
-    def __init__(self, url: str, *, timeout: float = 0.25) -> None:
-        # Without limits of the library's own, for the reasons that `RedisResultCache` gives.
-        self._client: Redis = Redis.from_url(
-            url,
-            max_connections=1,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=None,
-            socket_connect_timeout=None,
-            driver_info=None,
-        )
+    def __init__(self, url: str, *, password_file: Path | None = None, timeout: float = 0.25) -> None:
+        self._client = redis_client(url, password_file=password_file, max_connections=1)
         self._timeout = timeout
 
     async def settle(self, asks: Mapping[str, Ask]) -> Mapping[str, Given]:

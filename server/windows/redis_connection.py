@@ -1,21 +1,19 @@
 """The way to the Redis: scripts out, answers in, within a time limit.
 
-Owns connections, time limits and the loading of scripts; the only file that knows the client library. What the scripts
-do is `window_scripts`'s.
+Owns time limits and the loading of scripts. How connections come about is `redis_client`'s, what the scripts do
+`window_scripts`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
-from redis.maint_notifications import MaintNotificationsConfig
 
+from server.redis_client import redis_client
 from server.windows.store_word import StoreUnavailableError
 from server.windows.window_scripts import Script
 
@@ -36,26 +34,13 @@ class RedisConnection:
     """A bounded pool of connections to one Redis. Nothing is connected before the first call.
 
     Args:
-        url: As in `redis://host:6379/0`.
+        url: As `server.redis_url` has it.
+        password_file: See `redis_client`.
         max_connections: Most at once; a call beyond waits for one, within its own time limit.
     """
 
-    def __init__(self, url: str, *, max_connections: int) -> None:
-        self._pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=max_connections,
-            # Each call has one limit for everything, the wait for a connection included.
-            timeout=None,
-            socket_timeout=None,
-            socket_connect_timeout=None,
-            # Whoever calls knows better whether and when to try again.
-            retry=Retry(NoBackoff(), 0),
-            # No greetings beyond AUTH and SELECT: one round trip less for each new connection.
-            protocol=2,
-            driver_info=None,
-            maint_notifications_config=MaintNotificationsConfig(enabled=False),
-        )
-        self._client: Redis = Redis.from_pool(self._pool)
+    def __init__(self, url: str, *, password_file: Path | None, max_connections: int) -> None:
+        self._client = redis_client(url, password_file=password_file, max_connections=max_connections)
 
     async def run(self, script: Script, calls: Sequence[ScriptCall], *, timeout: float) -> list[Any]:
         """Runs a script many times in one round trip.
@@ -93,7 +78,6 @@ class RedisConnection:
     async def close(self) -> None:
         """Closes every connection. Idempotent."""
         await self._client.aclose()
-        await self._pool.disconnect()
 
     async def _pipeline(self, script: Script, calls: Sequence[ScriptCall]) -> list[Any]:
         # Connections of a cancelled call are closed by the library, so that no later call reads its answers.

@@ -14,6 +14,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 
 from model.model_config import ModelConfig
 from server.config.window_settings import WindowSettings
@@ -40,8 +41,8 @@ class RedisWindowStore:
 
     Args:
         settings: Where the Redis is, how much of a window is kept, and how long the Redis may take.
-        max_symbols: Most windows in this replica's memory: those that its streams hold, and those of ended streams that
-            are not stored yet. The Redis has a memory limit of its own.
+        max_symbols: Most windows in this replica's memory: those held, and those of ended streams not stored yet.
+        password_file: See `redis_client`.
         wall_clock: Seconds since the epoch; used for `max_age` only, because bars carry event time.
         clock: Monotonic seconds.
     """
@@ -51,6 +52,7 @@ class RedisWindowStore:
         settings: WindowSettings,
         *,
         max_symbols: int,
+        password_file: Path | None = None,
         wall_clock: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -60,7 +62,7 @@ class RedisWindowStore:
         self._touch_interval = min(_TOUCH_INTERVAL, settings.time_to_live / 3)
         self._held = HeldWindows(max_symbols)
         self._taking: Counter[WindowKey] = Counter()  # takeovers on their way, by symbol
-        self._redis = RedisWindows(settings)
+        self._redis = RedisWindows(settings, password_file=password_file)
         self._flusher = WindowFlusher(
             self._write, on_stored=self._stored, on_lost=self._lost, interval=settings.flush_interval, clock=clock
         )
@@ -279,7 +281,7 @@ class RedisWindowStore:
     async def _touch_once(self) -> None:
         due = self._clock() - self._touch_interval
         quiet = [(held, held.window.epoch) for held in self._held if held.checked_at < due]
-        words = await self._redis.touch([(held.key, epoch) for held, epoch in quiet])
+        words = await self._redis.touch([(held.key, epoch, held.window.stored_revision) for held, epoch in quiet])
         for (held, epoch), word in zip(quiet, words, strict=True):
             if self._held.get(held.key) is not held or isinstance(word, StoreUnavailableError):
                 continue

@@ -6,6 +6,7 @@ Owns what goes into a script and what its answer means, chunks and time limits. 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from server.config.window_settings import WindowSettings
@@ -45,13 +46,16 @@ class RedisWindows:
 
     Args:
         settings: Where it is, and how long it may take.
+        password_file: See `redis_client`.
     """
 
-    def __init__(self, settings: WindowSettings) -> None:
+    def __init__(self, settings: WindowSettings, *, password_file: Path | None = None) -> None:
         self._time_to_live = round(settings.time_to_live * 1000)
         self._read_timeout = settings.read_timeout
         self._write_timeout = settings.write_timeout
-        self._redis = RedisConnection(settings.redis_url, max_connections=settings.redis_connections)
+        self._redis = RedisConnection(
+            settings.redis_url, password_file=password_file, max_connections=settings.redis_connections
+        )
 
     async def close(self) -> None:
         """Closes every connection. Idempotent."""
@@ -125,11 +129,11 @@ class RedisWindows:
         ]
         return _words(await self._run(WRITE, calls))
 
-    async def touch(self, epochs: Sequence[tuple[WindowKey, int]]) -> Words:
-        """Renews the time to live of symbols that these epochs hold; answers as `write`."""
+    async def touch(self, held: Sequence[tuple[WindowKey, int, int]]) -> Words:
+        """Renews the time to live of symbols, by key, epoch and the revision that was confirmed; answers as `write`."""
         words: Words = []
-        for chunk in _chunks(epochs, _SMALL_CHUNK):
-            calls = [ScriptCall(keys_of(key), epoch, self._time_to_live) for key, epoch in chunk]
+        for chunk in _chunks(held, _SMALL_CHUNK):
+            calls = [ScriptCall(keys_of(key), epoch, self._time_to_live, revision) for key, epoch, revision in chunk]
             words += _words(await self._run(TOUCH, calls))
         return words
 

@@ -21,15 +21,16 @@ class WindowJournal:
 
     Attributes:
         revision: Raised by every change of the window; orders the writes to a store.
+        stored_revision: The newest that a store has confirmed; 0 for none.
         durable_sequence: Sequence number of the last tick that a store has confirmed.
     """
 
-    __slots__ = ("_replaced_at", "_stored_revision", "durable_sequence", "revision")
+    __slots__ = ("_replaced_at", "durable_sequence", "revision", "stored_revision")
 
     def __init__(self, *, revision: int = 0, sequence: int = 0) -> None:
         self.revision = revision
         self.durable_sequence = sequence
-        self._stored_revision = revision
+        self.stored_revision = revision
         self._replaced_at = 0 if revision else 1  # the first write to a store that has nothing
 
     def advance(self, *, replace: bool = False) -> int:
@@ -41,8 +42,8 @@ class WindowJournal:
 
     def confirmed(self, change: WindowChange) -> None:
         """Notes that a store has a change; older news than what is known already is passed over."""
-        if change.revision > self._stored_revision:
-            self._stored_revision = change.revision
+        if change.revision > self.stored_revision:
+            self.stored_revision = change.revision
             self.durable_sequence = change.sequence
 
     def store_lost_track(self) -> None:
@@ -53,15 +54,15 @@ class WindowJournal:
         self, *, symbol: str, epoch: int, sequence: int, ring: EntryRing, head: Callable[[], bytes]
     ) -> WindowChange | None:
         """Returns all that the store has not confirmed; None if that is nothing."""
-        if self.revision == self._stored_revision:
+        if self.revision == self.stored_revision:
             return None
-        pending = ring.newer_than(self._stored_revision)
-        replace = self._replaced_at > self._stored_revision or pending == ring.most
+        pending = ring.newer_than(self.stored_revision)
+        replace = self._replaced_at > self.stored_revision or pending == ring.most
         count = len(ring) if replace else pending
         return WindowChange(
             symbol=symbol,
             epoch=epoch,
-            previous_revision=self._stored_revision,
+            previous_revision=self.stored_revision,
             revision=self.revision,
             previous_sequence=self.durable_sequence,
             sequence=sequence,

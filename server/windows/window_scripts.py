@@ -169,7 +169,7 @@ end
 if tonumber(ARGV[1]) < tonumber(values[2]) then
   return -1
 end
-if ARGV[1] ~= values[2] then
+if ARGV[1] ~= values[2] or tonumber(values[3] or '0') < tonumber(ARGV[3]) then
   return 0
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
@@ -177,7 +177,11 @@ redis.call('PEXPIRE', KEYS[2], ARGV[2])
 return 1
 """
 )
-"""Keeps a quiet symbol alive. Arguments: epoch, time to live in ms. Answers as `WRITE` does."""
+"""Keeps a quiet symbol alive. Arguments: epoch, time to live in ms, the revision that was confirmed.
+
+Answers as `WRITE` does. A lower revision is what a failover leaves where the last writes had not reached the replica
+that was promoted.
+"""
 
 
 def keys_of(key: WindowKey) -> tuple[str, str]:

@@ -177,6 +177,11 @@ class WindowState:
         """Sequence number of the last tick that the store has confirmed; 0 for none."""
         return self._journal.durable_sequence
 
+    @property
+    def stored_revision(self) -> int:
+        """Newest revision that the store has confirmed; 0 for none."""
+        return self._journal.stored_revision
+
     def take_change(self) -> WindowChange | None:
         """Returns all that the store has not confirmed yet; None if that is nothing. Changes nothing."""
         return self._journal.take_change(

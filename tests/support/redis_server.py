@@ -20,10 +20,14 @@ class RedisServer:
     Args:
         folder: Working directory.
         port: Loopback port.
+        options: More arguments of `redis-server`.
+        config: Configuration of a Sentinel, which writes to it; then it is one.
     """
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, *options: str, config: Path | None = None) -> None:
         self._folder = folder
+        self._options = options
+        self._config = config
         self.port = port
         self.url = f"redis://127.0.0.1:{port}/0"
         self._process: subprocess.Popen[bytes] | None = None
@@ -36,6 +40,9 @@ class RedisServer:
     def start(self) -> None:
         """Starts it and waits until it takes connections."""
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        arguments += self._options
+        if self._config is not None:
+            arguments = [str(self._config), "--sentinel"]
         self._process = subprocess.Popen(
             ["redis-server", *arguments], cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -67,15 +74,26 @@ class RedisServer:
             self._process = None
 
 
-@contextlib.contextmanager
-def redis_server(folder: Path) -> Iterator[RedisServer]:
-    """Runs a server; skips the test where the machine has none."""
+def require_redis() -> None:
+    """Skips the test where the machine has no Redis."""
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed; `make test` installs it where it may (scripts/test_servers.sh)")
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    server = RedisServer(folder, port)
+
+
+def free_ports(count: int) -> list[int]:
+    """Returns loopback ports that nobody listens on, all different."""
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for listener in listeners:
+            listener.bind(("127.0.0.1", 0))
+        return [listener.getsockname()[1] for listener in listeners]
+
+
+@contextlib.contextmanager
+def redis_server(folder: Path, *options: str) -> Iterator[RedisServer]:
+    """Runs a server; skips the test where the machine has none."""
+    require_redis()
+    server = RedisServer(folder, free_ports(1)[0], *options)
     server.start()
     try:
         yield server

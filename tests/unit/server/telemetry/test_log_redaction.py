@@ -36,6 +36,7 @@ def test_what_names_things_is_no_secret(name: str) -> None:
     [
         f"redis://user:{SECRET}@cache:6379/0 does not answer",
         f"rediss://:{SECRET}@cache",
+        f"redis+sentinel://user:{SECRET}@one:26379,two:26379/windows/0 has no master",
         f"postgres://u:a@{SECRET}@host/db",
         f"authorization: Bearer {SECRET}",
         f"Authorization: Basic {SECRET}==",
