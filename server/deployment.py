@@ -21,6 +21,7 @@ from ray import serve
 from ray.serve.grpc_util import RayServegRPCContext, gRPCInputStream
 
 from server import runtime_env
+from server.autoscaling.replica_load import ReplicaLoad
 from server.config.given_settings import GivenSettings
 from server.config.live_settings import LIVE_FIELDS
 from server.config.settings import Settings
@@ -65,6 +66,8 @@ class PredictorDeployment(OipMethods):
         self._logs: Logs | None = None
         self._live: Settings | None = None
         self._tally = EngineTally()
+        self._load = ReplicaLoad()
+        self._load_watch: asyncio.Task[None] | None = None
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Returns the HTTP side; Ray Serve asks for it after the constructor."""
@@ -113,7 +116,7 @@ class PredictorDeployment(OipMethods):
             health=process_health,
             on_hang=_end_process,
             board=RayStatisticsBoard(),
-            observers=[self._tally],
+            observers=[self._tally, self._load],
             sampler=process_sampler,
             authorizer=process_authorizer,
             node_id=ray.get_runtime_context().get_node_id(),
@@ -137,12 +140,22 @@ class PredictorDeployment(OipMethods):
         if not self._is_serving():
             raise HungEngineError("the scheduler does not make progress; the replica must be replaced")
 
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Tells Ray Serve's controller of the load since the last time; asked only where replicas are autoscaled."""
+        if self._replica is not None and self._load_watch is None:
+            replica = self._replica
+            watch = self._load.run(lambda: replica.snapshot().scheduler)
+            self._load_watch = asyncio.get_running_loop().create_task(watch)
+        return self._load.report()
+
     async def __del__(self) -> None:
         """Finishes what was accepted; Ray Serve calls it after the drain."""
         replica: Replica | None = getattr(self, "_replica", None)
         if replica is not None:
             self._drain_watch.cancel()
             self._watchdog.stop()
+            if (watch := getattr(self, "_load_watch", None)) is not None:
+                watch.cancel()
             await replica.close()
         if (logs := getattr(self, "_logs", None)) is not None:
             await asyncio.to_thread(logs.close)

@@ -10,7 +10,7 @@ STATIC_FIELDS = {
     "host", "grpc_port", "http_port", "reflection", "access_log", "registry", "model_path", "default_model", "engine",
     "precision", "compile", "engine_threads", "replicas", "replica_cpus", "max_surge_percent",
     "transport_max_message_bytes", "max_streams_per_connection", "stream_max_age", "stream_drain_grace", "windows",
-    "decisions", "console", "metrics", "security", "tls", "halts",
+    "decisions", "console", "metrics", "security", "tls", "halts", "redis_password_file", "autoscaling",
 }  # fmt: skip
 
 
