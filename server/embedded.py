@@ -88,14 +88,16 @@ def _deploy(settings: Settings, *, first: Mapping[str, Any]) -> None:
     config = renewed(app.serve_config(settings), first=first)
     cpus = _SHARE * settings.effective_replica_cpus()
     room = ray.cluster_resources().get("CPU", 0.0)
-    if settings.replicas * cpus > room:
+    if (most := _most_replicas(settings)) * cpus > room:
         # Ray Serve would wait for room, and nobody would be told.
-        raise RuntimeError(
-            f"{settings.replicas} replicas need more CPUs than the service was started with; restart it."
-        )
+        raise RuntimeError(f"{most} replicas need more CPUs than the service was started with; restart it.")
     for application in config["applications"]:
         for deployment in application["deployments"]:
-            deployment["ray_actor_options"]["num_cpus"] = cpus
+            options = deployment["ray_actor_options"]
+            options["num_cpus"] = cpus
+            # The machine is ours alone: what replicas share of it anyway must not keep the new from starting.
+            for shared in ("num_gpus", "memory"):
+                options.pop(shared, None)
     # By declaration, as `serve deploy` does it, and not by `serve.run`, which replaces every replica each time. Ray
     # Serve has no public function for it outside its command line and its dashboard.
     _get_global_client().deploy_apps(ServeDeploySchema(**config))
@@ -110,7 +112,7 @@ def _deploy(settings: Settings, *, first: Mapping[str, Any]) -> None:
 
 def _start(settings: Settings) -> None:
     ray.init(
-        num_cpus=max(os.cpu_count() or 1, round(settings.replicas * settings.effective_replica_cpus())),
+        num_cpus=max(os.cpu_count() or 1, round(_most_replicas(settings) * settings.effective_replica_cpus())),
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.WARNING,
@@ -119,6 +121,10 @@ def _start(settings: Settings) -> None:
     )
     app.start_ingress(settings)
     _deploy(settings, first=app.serve_config(settings))
+
+
+def _most_replicas(settings: Settings) -> int:
+    return settings.autoscaling.most_replicas(settings.replicas)
 
 
 def _say(line: str) -> None:

@@ -65,8 +65,11 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         # A HAProxy that died is replaced after three failed looks: in seconds, not in half a minute.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
+        # A node between its last old replica and its first new one keeps its HAProxy, which sends calls to other nodes.
+        # By default it goes after 30 s, less than a replica's start may take, and the node's port refuses calls.
+        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "300",
     }
-    if settings.replicas > 1:
+    if settings.autoscaling.fewest_replicas(settings.replicas) > 1:
         # A replica that hangs gets no more calls after 2 s (an interval, two checks that each may take as long, a quick
         # interval between them); by default after 10 s and more. With no other replica to send calls to it gains
         # nothing, and a slow answer beats none.

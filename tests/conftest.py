@@ -1,4 +1,4 @@
-"""What all kinds of tests share: save in integration tests, code of ours that blocks an event loop fails its test."""
+"""What all kinds of tests share: save where real servers run, code of ours that blocks an event loop fails its test."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from blockbuster import blockbuster_ctx
 from scripts.layering import PACKAGES, ROOT
 
 # These run real servers, whose own threads and loops are not ours to judge.
-REAL_SERVERS = ROOT / "tests/integration"
+REAL_SERVERS = (ROOT / "tests/integration", ROOT / "tests/cluster")
 
 
 def folder_as_module(folder: Path) -> ModuleType:
@@ -39,7 +39,7 @@ def grpc_for_asyncio() -> None:
 @pytest.fixture(autouse=True, scope="module")
 def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
     """Makes a sleep, file, socket or lock that blocks a running event loop raise, if code of ours is on the stack."""
-    if request.path.is_relative_to(REAL_SERVERS):
+    if any(request.path.is_relative_to(folder) for folder in REAL_SERVERS):
         yield
         return
     # A load generator may read its own figures from /proc: nobody but itself waits for it.

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError as UnreadableSettingError
 
+from server.config.autoscaling_settings import AutoscalingSettings, scale_fault
 from server.config.cache_settings import CacheSettings
 from server.config.console_settings import ConsoleSettings
 from server.config.decision_settings import DecisionSettings
@@ -29,6 +30,7 @@ from server.config.model_settings import ModelSettings
 from server.config.original_variables import OriginalSource
 from server.config.profile_source import ProfileSource
 from server.config.profiles import PROFILE_VARIABLE, ProfileName
+from server.config.redis_fields import RedisPasswordFile
 from server.config.route_settings import ModelName, RouteSettings
 from server.config.scheduler_settings import ClassTimeouts, SchedulerSettings, Seconds
 from server.config.security_settings import SecuritySettings, is_loopback, public_bind_fault
@@ -96,7 +98,8 @@ class Settings(BaseSettings):
         description="Threads of one engine call; 0: the replica's CPUs less one for the event loop and the proxy",
     )
 
-    replicas: int = Field(default=1, ge=1, description="Number of replicas")
+    replicas: int = Field(default=1, ge=1, description="Number of replicas; with autoscaling, at the start")
+    autoscaling: AutoscalingSettings = AutoscalingSettings()
     replica_cpus: float = Field(
         default=0.0, ge=0, description="CPUs of one replica; 0: the machine's, shared evenly by the replicas"
     )
@@ -160,6 +163,7 @@ class Settings(BaseSettings):
         default=6.0, description="Seconds for which a tick stream is still served after it was asked to go elsewhere"
     )
     windows: WindowSettings = WindowSettings()
+    redis_password_file: RedisPasswordFile = None
 
     limits: LimitSettings = LimitSettings()
     halts: HaltSettings = HaltSettings()
@@ -189,11 +193,9 @@ class Settings(BaseSettings):
                 raise ValueError(f"scheduler.max_queue_delay must be below default_timeouts.{name}; lower the delay")
         if not self.compile and self.engine in ("openvino", "cuda"):
             raise ValueError(f"compile: false computes eagerly, which {self.engine} cannot; set engine to auto")
-        if self.replicas > 1 and self.windows.store == "memory" and not self.windows.allow_split:
-            raise ValueError(
-                "replicas above 1 need windows that they share: set windows.store to redis with windows.redis_url, or, "
-                "if no client streams ticks or predicts by symbol, windows.allow_split to true"
-            )
+        shared, cpus = self.windows.store != "memory" or self.windows.allow_split, self.replica_cpus
+        if fault := scale_fault(self.autoscaling, replicas=self.replicas, replica_cpus=cpus, shares_windows=shared):
+            raise ValueError(fault)
         if self.grpc_port == self.http_port:
             raise ValueError("grpc_port and http_port must differ")
         if self.tls.enabled and {self.tls.grpc_port, self.tls.http_port} & {self.grpc_port, self.http_port}:
@@ -241,8 +243,8 @@ class Settings(BaseSettings):
         return self.engine_threads or max(1, int(self.effective_replica_cpus()) - 1)
 
     def effective_replica_cpus(self) -> float:
-        """Returns the CPUs of one replica: the setting, or an even share of this machine's, at least one."""
-        return self.replica_cpus or float(max(1, (os.cpu_count() or 1) // self.replicas))
+        """Returns the CPUs of one replica: as set, or of its size, or an even share of this machine's, at least one."""
+        return self.replica_cpus or self.autoscaling.cpus() or float(max(1, (os.cpu_count() or 1) // self.replicas))
 
     def engine_kind(self) -> Literal["auto", "eager", "torchscript", "openvino", "cuda"]:
         """Returns the kind of engine to create."""

@@ -32,6 +32,7 @@ def sync_channel(
     target: str, credentials: grpc.ChannelCredentials | None, options: list[tuple[str, Any]]
 ) -> grpc.Channel:
     """Makes a channel; plain text without credentials."""
+    options = _with_authority(target, options)
     if credentials is None:
         return grpc.insecure_channel(target, options)
     return grpc.secure_channel(target, credentials, options)
@@ -41,6 +42,7 @@ def async_channel(
     target: str, credentials: grpc.ChannelCredentials | None, options: list[tuple[str, Any]]
 ) -> grpc.aio.Channel:
     """Makes a channel; it belongs to the event loop that runs now. Plain text without credentials."""
+    options = _with_authority(target, options)
     if credentials is None:
         return grpc.aio.insecure_channel(target, options)
     return grpc.aio.secure_channel(target, credentials, options)
@@ -49,3 +51,16 @@ def async_channel(
 def channel_options(extra: Iterable[tuple[str, Any]] = ()) -> list[tuple[str, Any]]:
     """Gives gRPC's channel options; `extra` wins over ours."""
     return list({**_OPTIONS, **dict(extra)}.items())
+
+
+def _with_authority(target: str, options: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Returns the options with a name for a target of several addresses, unless they have one.
+
+    gRPC would name the service by the whole list, which is no authority that HTTP knows: proxies reset such calls
+    (HAProxy: RST_STREAM, PROTOCOL_ERROR).
+    """
+    scheme, _, addresses = target.partition(":")
+    first, comma, _ = addresses.lstrip("/").partition(",")
+    if scheme not in ("ipv4", "ipv6") or not comma:
+        return options
+    return [*options, ("grpc.default_authority", first)]  # of several gRPC takes the first: a caller's own wins

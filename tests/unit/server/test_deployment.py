@@ -1,5 +1,6 @@
 """Laws of the deployment, without a running Ray: every method of the contract is there, and a dead replica says so."""
 
+import asyncio
 import warnings
 from collections.abc import AsyncIterator
 from typing import Any
@@ -7,6 +8,7 @@ from unittest import mock
 
 import pytest
 
+from server.autoscaling.replica_load import ReplicaLoad
 from server.config.live_settings import LIVE_FIELDS
 from server.config.settings import Settings
 from server.http.original_stats import EngineTally
@@ -93,6 +95,24 @@ async def test_the_replica_is_closed_at_the_end() -> None:
     await deployment.finish()
     assert deployment.fake.closed == 1
     deployment._drain_watch.cancel.assert_called_once_with()
+
+
+async def test_the_load_is_reported_and_watched_from_the_first_question_on() -> None:
+    """Plain numbers, as Ray Serve takes them; the watch ends with the replica."""
+    deployment = Bare()
+    deployment._load, deployment._load_watch = ReplicaLoad(), None
+    deployment.fake.snapshot = lambda: mock.Mock(scheduler=mock.Mock(queue_size={}, costs={}))
+    report = await deployment.record_autoscaling_stats()
+    assert report
+    assert all(type(value) is float for value in report.values())
+    watch = deployment._load_watch
+    assert isinstance(watch, asyncio.Task)
+    await deployment.record_autoscaling_stats()
+    assert deployment._load_watch is watch
+    assert not watch.done()
+    await deployment.finish()
+    await asyncio.wait([watch])
+    assert watch.cancelled()
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))

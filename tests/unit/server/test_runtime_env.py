@@ -33,6 +33,10 @@ def test_a_hanging_replica_is_left_out_where_there_is_another() -> None:
     pair = Settings.model_validate({"replicas": 2, "windows": {"allow_split": True}})
     assert runtime_env.ray_environment(pair)[name] == "500ms"
     assert name not in runtime_env.ray_environment(Settings())
+    for least, quick in ((1, False), (2, True)):
+        scale = {"enabled": True, "min_replicas": least, "resources": "small"}
+        scaled = Settings.model_validate({"autoscaling": scale, "windows": {"allow_split": True}})
+        assert (name in runtime_env.ray_environment(scaled)) == quick
 
 
 @pytest.mark.parametrize(

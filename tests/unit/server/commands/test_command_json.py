@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 from typer.testing import CliRunner, Result
 
 from server.announcement import Announcer
-from server.commands import demo, env, firewall
-from server.config.settings import Settings
+from server.commands import config, demo, env, firewall
+from server.config.settings import Settings, load_settings
 from server.demo import Tally
 from server.runtime_env import ray_environment
+from server.serve_config import cluster_config
 from tests.support.registry import DATA
 
 
@@ -37,6 +39,18 @@ def test_the_environment_is_an_object() -> None:
     """Its values are those that the shell commands would set."""
     shown = invoke(env.env, "--json")
     assert (shown.exit_code, json.loads(shown.stdout)) == (0, ray_environment(Settings()))
+
+
+def test_a_configuration_is_an_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is printed as YAML; what cannot be used ends with 2 and says why, on standard error alone."""
+    monkeypatch.setenv("TICKSERVE_REGISTRY", "/srv/registry")
+    refused = invoke(config.config, "--json")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "replica_cpus" in refused.stderr
+    monkeypatch.setenv("TICKSERVE_REPLICA_CPUS", "2")
+    shown, plain = invoke(config.config, "--json", "--one-node"), invoke(config.config, "--one-node")
+    assert (shown.exit_code, plain.exit_code) == (0, 0)
+    assert json.loads(shown.stdout) == yaml.safe_load(plain.stdout) == cluster_config(load_settings(), one_node=True)
 
 
 def test_firewall_rules_are_a_string() -> None:

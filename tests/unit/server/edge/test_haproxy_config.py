@@ -76,3 +76,17 @@ def test_a_host_that_is_more_than_a_host_is_refused(host: str) -> None:
 def test_identities_are_one_a_line() -> None:
     """As HAProxy's map files are."""
     assert identity_map({"desk-2": "k2", "desk-1": "k1"}) == "desk-1 k1\ndesk-2 k2\n"
+
+
+def test_a_name_is_looked_up_again_and_never_dropped() -> None:
+    """Both hosts behind are followed when they move; a name server without an answer takes none of them away."""
+    text = render(
+        replace(PLAN, inner_grpc="serve.trading.svc:9000", inner_http="serve.trading.svc:8000", looks_up=True)
+    )
+    lines = [line.strip() for line in text.splitlines()]
+    servers = [line for line in lines if line.startswith("server ")]
+    assert len(servers) == 2
+    assert all(line.endswith("resolvers system resolve-prefer ipv4 init-addr last,libc,none") for line in servers)
+    for answer in ("nx", "timeout", "refused", "other"):
+        assert f"hold {answer} 24d" in lines
+    assert "resolvers" not in render(PLAN)
