@@ -119,6 +119,22 @@ class Edge:
         """Starts the process no more when it ends: the service is being stopped."""
         self._let_end.set()
 
+    def drain(self, timeout: float, cut_short: threading.Event) -> None:
+        """Takes no more connections and waits for those that are open; `close` ends those that are left.
+
+        Args:
+            timeout: Seconds to wait at most.
+            cut_short: Ends the wait.
+        """
+        self._let_end.set()
+        process = self._process
+        if process is None:
+            return
+        process.let_go()
+        deadline = time.monotonic() + timeout
+        while not cut_short.is_set() and time.monotonic() < deadline and not process.wait(_POLL):
+            pass
+
     def close(self) -> None:
         """Ends the edge with all its connections, and deletes its folder."""
         self._let_end.set()

