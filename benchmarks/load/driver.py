@@ -7,6 +7,7 @@ Latency counts from the scheduled instant in both, so that a generator or a serv
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import os
 import random
@@ -21,10 +22,12 @@ from google.protobuf.duration_pb2 import Duration
 from benchmarks.load.answers import fault_of
 from benchmarks.load.arrivals import schedule
 from benchmarks.load.plan import Plan, Traffic
-from benchmarks.load.requests import RequestFactory
+from benchmarks.load.protocol import InferenceProtocol, Reply, TickserveProtocol, WireProtocol
+from benchmarks.load.requests import Factory, InferRequestFactory, RequestFactory
 from benchmarks.load.sample import Sample
 from benchmarks.load.summary import summarise
-from benchmarks.load.transport import Reply, StreamTransport, Transport, UnaryTransport
+from benchmarks.load.transport import StreamTransport, Transport, UnaryTransport
+from benchmarks.peers.answer import OUTPUTS
 from tickserve.bench import outcome
 from tickserve.bench.outcome import Ending, Outcome
 
@@ -88,7 +91,10 @@ class _Sender:
         self.samples: list[Sample] = []
         self._plan = plan
         self._numbers = numbers
-        self._requests = RequestFactory(windows, priority=traffic.priority, feature_schema=plan.feature_schema)
+        self._protocol, self._requests = _speaking(plan, traffic, windows)
+        self._model = plan.model
+        if traffic.version:
+            self._model = dataclasses.replace(plan.model, version=traffic.version, sha256="")
         self._transport: Transport | None = None
 
     async def run(self, start_at: float, end_at: float) -> None:
@@ -96,10 +102,16 @@ class _Sender:
         # Opened here: gRPC binds a channel to the loop that runs when it is made.
         if traffic.streams:
             self._transport = StreamTransport(
-                self._plan.target, name=traffic.name, connections=traffic.connections, streams=traffic.streams
+                self._plan.target,
+                protocol=self._protocol,
+                name=traffic.name,
+                connections=traffic.connections,
+                streams=traffic.streams,
             )
         else:
-            self._transport = UnaryTransport(self._plan.target, name=traffic.name, connections=traffic.connections)
+            self._transport = UnaryTransport(
+                self._plan.target, protocol=self._protocol, name=traffic.name, connections=traffic.connections
+            )
         await asyncio.sleep(max(0.0, start_at - time.monotonic()))
         await (self._open_loop if traffic.is_open else self._closed_loop)(self._transport, start_at, end_at)
 
@@ -177,8 +189,18 @@ class _Sender:
             return outcome.of_error(code=reply.code, reason=reply.reason)
         fault = "request id" if reply.request_id != str(number) else ""
         expected = self._requests.window_sha256(number) if number % _HASHED_EVERY == 0 else ""
-        fault = fault or fault_of(reply.prediction, model=self._plan.model, window_sha256=expected)
+        fault = fault or fault_of(reply.prediction, model=self._model, window_sha256=expected)
         return outcome.of_answer(latency=latency, deadline=self.traffic.deadline, fault=fault)
+
+
+def _speaking(plan: Plan, traffic: Traffic, windows: Any) -> tuple[WireProtocol, Factory]:
+    if plan.speech == "inference":
+        factory = InferRequestFactory(windows, priority=traffic.priority, model=plan.model.name, outputs=OUTPUTS)
+        return InferenceProtocol(plan.model), factory
+    ours = RequestFactory(
+        windows, priority=traffic.priority, feature_schema=plan.feature_schema, version=traffic.version
+    )
+    return TickserveProtocol(), ours
 
 
 def _seconds(duration: Duration) -> float:

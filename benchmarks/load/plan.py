@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 Priority = Literal["real_time", "standard", "background"]
 Arrivals = Literal["even", "poisson"]
+Speech = Literal["tickserve", "inference"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class Traffic:
         cancel_after: Seconds from sending to cancelling.
         streams: StreamPredict streams that carry the requests; 0: unary Predict calls.
         connections: HTTP/2 connections that carry them.
+        version: Of the model, that the requests name; 0: none, and the answers name the plan's.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Traffic:
     cancel_after: float = 0.0
     streams: int = 0
     connections: int = 1
+    version: int = 0
 
     def __post_init__(self) -> None:
         """Refuses contradictions.
@@ -97,6 +100,7 @@ class Plan:
         first_window: Number of the first request's window; two plans with disjoint ranges send no window twice.
         feature_schema: Named in every request.
         model: Named by every answer.
+        speech: tickserve's protocol, or the Open Inference Protocol as Triton speaks it.
         seed: Of random arrivals and cancellations.
         niceness: Of the generator's process, where the system allows it. A caller with a deadline runs on a machine of
             its own; here it would wait for the server's threads to leave a core, and the server would be blamed.
@@ -110,6 +114,7 @@ class Plan:
     first_window: int
     feature_schema: str
     model: ExpectedModel
+    speech: Speech = "tickserve"
     seed: int = 0
     niceness: int = 0
 

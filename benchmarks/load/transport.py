@@ -1,44 +1,22 @@
 """How requests travel: unary calls, or streams that carry many requests. Raw bytes out, parsed replies back.
 
-Both speak the same way to the loops that drive them: a lane, a request, an exchange that ends in a reply.
+Both speak the same way to the loops that drive them: a lane, a request, an exchange that ends in a reply. What the
+bytes mean is a matter of the protocol.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 from typing import Any, Protocol
 
 import grpc
 
+from benchmarks.load.protocol import Reply, WireProtocol, error_reply
 from tickserve.channel import channel_options
-from tickserve.errors import TickserveError, error_from_rpc, error_from_status
-from tickserve.v1.prediction_pb2 import Prediction
-from tickserve.v1.prediction_service_pb2 import PredictResponse, StreamPredictResponse
+from tickserve.errors import error_from_rpc
 
-_PREDICT = "/tickserve.v1.PredictionService/Predict"
-_STREAM_PREDICT = "/tickserve.v1.PredictionService/StreamPredict"
 _ROUTING_KEY = "x-tickserve-routing-key"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Reply:
-    """What came back: a prediction, or a status code with a reason.
-
-    Attributes:
-        prediction: The answer; None: an error.
-        request_id: As the answer echoes it.
-        code: Name of the gRPC status code.
-        reason: Of tickserve's ErrorInfo; empty where there is none.
-        retry_delay: Seconds that the server asks the caller to wait, or None.
-    """
-
-    prediction: Prediction | None
-    request_id: str = ""
-    code: str = "OK"
-    reason: str = ""
-    retry_delay: float | None = None
 
 
 class Transport(Protocol):
@@ -59,19 +37,21 @@ class Transport(Protocol):
 
 
 class UnaryTransport:
-    """Predict calls, spread over connections by lane.
+    """Unary calls, spread over connections by lane.
 
     Args:
         target: Address of the server.
+        protocol: That it speaks.
         name: Prefix of the lanes' identities.
         connections: How many.
     """
 
-    def __init__(self, target: str, *, name: str, connections: int) -> None:
+    def __init__(self, target: str, *, protocol: WireProtocol, name: str, connections: int) -> None:
+        self._protocol = protocol
         self._name = name
         self._channels = [_channel(target) for _ in range(connections)]
         # No serialisers: bytes go out and come in as they are.
-        self._calls: list[Any] = [channel.unary_unary(_PREDICT) for channel in self._channels]
+        self._calls: list[Any] = [channel.unary_unary(protocol.unary_method) for channel in self._channels]
 
     async def exchange(self, lane: int, request_id: str, request: bytes, timeout: float) -> Reply:
         """See `Transport`."""
@@ -80,9 +60,8 @@ class UnaryTransport:
         try:
             raw = await call(request, timeout=timeout, metadata=((_ROUTING_KEY, f"{self._name}-{lane}"),))
         except grpc.RpcError as error:
-            return _error_reply(error_from_rpc(error))
-        response = PredictResponse.FromString(raw)
-        return Reply(response.prediction, response.request_id)
+            return error_reply(error_from_rpc(error))
+        return self._protocol.read_unary(raw)
 
     async def close(self) -> None:
         """See `Transport`."""
@@ -91,19 +70,21 @@ class UnaryTransport:
 
 
 class StreamTransport:
-    """StreamPredict streams, each shared by the lanes that fall to it.
+    """Streams, each shared by the lanes that fall to it.
 
     Args:
         target: Address of the server.
+        protocol: That it speaks.
         name: Prefix of the streams' identities.
         connections: HTTP/2 connections that carry the streams.
         streams: How many streams.
     """
 
-    def __init__(self, target: str, *, name: str, connections: int, streams: int) -> None:
+    def __init__(self, target: str, *, protocol: WireProtocol, name: str, connections: int, streams: int) -> None:
         self._channels = [_channel(target) for _ in range(connections)]
         self._streams = [
-            _Stream(self._channels[index % connections], identity=f"{name}-{index}") for index in range(streams)
+            _Stream(self._channels[index % connections], protocol, identity=f"{name}-{index}")
+            for index in range(streams)
         ]
 
     async def exchange(self, lane: int, request_id: str, request: bytes, timeout: float) -> Reply:
@@ -121,8 +102,9 @@ class StreamTransport:
 class _Stream:
     """One stream; opened by its first request, and anew after it broke."""
 
-    def __init__(self, channel: grpc.aio.Channel, *, identity: str) -> None:
-        self._open: Any = channel.stream_stream(_STREAM_PREDICT)
+    def __init__(self, channel: grpc.aio.Channel, protocol: WireProtocol, *, identity: str) -> None:
+        self._protocol = protocol
+        self._open: Any = channel.stream_stream(protocol.stream_method)
         self._metadata = ((_ROUTING_KEY, identity),)
         self._call: Any = None
         self._reader: asyncio.Task[None] | None = None
@@ -159,26 +141,16 @@ class _Stream:
         end = Reply(None, code="UNAVAILABLE")
         try:
             while (raw := await call.read()) is not grpc.aio.EOF:
-                response = StreamPredictResponse.FromString(raw)
-                waiting = self._waiting.get(response.request_id)
+                reply = self._protocol.read_streamed(raw)
+                waiting = self._waiting.get(reply.request_id)
                 if waiting is not None and not waiting.done():
-                    waiting.set_result(_item_reply(response))
+                    waiting.set_result(reply)
         except grpc.RpcError as error:
-            end = _error_reply(error_from_rpc(error))
+            end = error_reply(error_from_rpc(error))
         finally:
             for waiting in self._waiting.values():
                 if not waiting.done():
                     waiting.set_result(end)
-
-
-def _item_reply(response: StreamPredictResponse) -> Reply:
-    if response.HasField("error"):
-        return _error_reply(error_from_status(response.error))
-    return Reply(response.prediction, response.request_id)
-
-
-def _error_reply(error: TickserveError) -> Reply:
-    return Reply(None, code=error.code.name, reason=error.reason, retry_delay=error.retry_delay)
 
 
 def _channel(target: str) -> grpc.aio.Channel:

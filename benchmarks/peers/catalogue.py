@@ -8,11 +8,17 @@ from pathlib import Path
 
 from benchmarks.peers.export import Material
 from benchmarks.peers.target import Target, free_ports, free_range
+from benchmarks.peers.triton import environment as triton_environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STOCK = "stock"
+STOCK_HAPROXY = "haproxy_batch"
+TRITON = "triton"
+BARE = "bare"
+ECHO = "echo"
 SAME_ENGINE = "tickserve_torchscript"
 AS_SHIPPED = "tickserve"
+NAMES = (AS_SHIPPED, SAME_ENGINE, STOCK, STOCK_HAPROXY, TRITON, BARE, ECHO)
 
 _REPLICA_PORTS = 20
 _PORTS = (
@@ -39,7 +45,11 @@ def target(name: str, material: Material, *, threads: int, source: Path = ROOT) 
         KeyError: There is no such server.
     """
     makers = {
-        STOCK: lambda: _stock(material, threads),
+        STOCK: lambda: _stock(STOCK, "stock Ray Serve", material, threads),
+        STOCK_HAPROXY: lambda: _stock(STOCK_HAPROXY, "Ray Serve, HAProxy and `@serve.batch`", material, threads),
+        TRITON: lambda: _triton(material, threads),
+        BARE: lambda: _bare(BARE, "grpc.aio, engine inline", material, threads),
+        ECHO: lambda: _bare(ECHO, "grpc.aio echo", material, threads),
         SAME_ENGINE: lambda: _tickserve(
             SAME_ENGINE, "tickserve, TorchScript", "torchscript", material, threads, source
         ),
@@ -85,19 +95,62 @@ def _tickserve(name: str, title: str, engine: str, material: Material, threads: 
     )
 
 
-def _stock(material: Material, threads: int) -> Target:
-    grpc_port, http_port = free_ports(2)
-    model = material.model
+def _stock(name: str, title: str, material: Material, threads: int) -> Target:
+    ports = dict(zip(_PORTS, map(str, free_ports(len(_PORTS))), strict=True)) | _ingress_ports()
+    grpc_port, http_port = ports.pop("TICKSERVE_GRPC_PORT"), ports.pop("TICKSERVE_HTTP_PORT")
     return Target(
-        name=STOCK,
-        title="stock Ray Serve",
+        name=name,
+        title=title,
         command=(
-            *(sys.executable, "-m", "benchmarks.peers.stock"),
-            *("--script", str(material.script)),
-            *("--model", f"{model.name}:{model.version}", "--sha256", model.sha256),
-            *("--grpc-port", str(grpc_port), "--http-port", str(http_port), "--threads", str(threads)),
+            *(sys.executable, "-m", "benchmarks.peers.stock", "--threads", str(threads)),
+            *_served(material),
+            *("--grpc-port", grpc_port, "--http-port", http_port),
+            *(("--haproxy",) if name == STOCK_HAPROXY else ()),
         ),
-        environment=_inherited() | _imports_from(ROOT),
+        environment=_inherited() | ports | _imports_from(ROOT),
         folder=material.script.parent,
         address=f"127.0.0.1:{grpc_port}",
     )
+
+
+def _bare(name: str, title: str, material: Material, threads: int) -> Target:
+    [port] = free_ports(1)
+    return Target(
+        name=name,
+        title=title,
+        command=(
+            *(sys.executable, "-m", "benchmarks.peers.bare", "--threads", str(threads), "--port", str(port)),
+            *_served(material),
+            *(("--echo",) if name == ECHO else ()),
+        ),
+        environment=_inherited() | _imports_from(ROOT),
+        folder=material.script.parent,
+        address=f"127.0.0.1:{port}",
+    )
+
+
+def _triton(material: Material, threads: int) -> Target:
+    grpc_port, http_port, metrics_port = map(str, free_ports(3))
+    return Target(
+        name=TRITON,
+        title="NVIDIA Triton (PyTriton)",
+        command=(
+            *(str(triton_environment.PYTHON), str(triton_environment.SERVER), "--threads", str(threads)),
+            *("--script", str(material.script), "--model", material.model.name, *_shape(material)),
+            *("--grpc-port", grpc_port, "--http-port", http_port, "--metrics-port", metrics_port),
+        ),
+        environment=_inherited() | triton_environment.variables(),
+        folder=material.script.parent,
+        address=f"127.0.0.1:{grpc_port}",
+    )
+
+
+def _served(material: Material) -> tuple[str, ...]:
+    """Returns the options that name the model to a peer that speaks tickserve's messages."""
+    model = material.model
+    named = ("--model", f"{model.name}:{model.version}", "--sha256", model.sha256)
+    return ("--script", str(material.script), *named, *_shape(material))
+
+
+def _shape(material: Material) -> tuple[str, ...]:
+    return ("--shape", *map(str, material.shape))

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from benchmarks.load.plan import ExpectedModel
@@ -28,6 +29,7 @@ class Material:
         windows: .npy file with float32 [n, 50, 60] real windows.
         feature_schema: Of those windows.
         model: What every answer names.
+        shape: Features and steps of a window.
     """
 
     registry: Path
@@ -35,15 +37,17 @@ class Material:
     windows: Path
     feature_schema: str
     model: ExpectedModel
+    shape: tuple[int, int] = (50, 60)
 
 
-def prepare(folder: Path, *, registry: Path, name: str) -> Material:
+def prepare(folder: Path, *, registry: Path, name: str, windows: npt.NDArray[np.float32] | None = None) -> Material:
     """Writes the TorchScript file and the windows of a run into `folder`.
 
     Args:
         folder: Exists; the caller removes it.
         registry: Has at least one version of the model.
         name: The model's name.
+        windows: float32 [n, features, steps], as the model takes them; None: real ones.
 
     Raises:
         model.errors.ModelError: There is no such model, or it is damaged.
@@ -53,11 +57,12 @@ def prepare(folder: Path, *, registry: Path, name: str) -> Material:
         warnings.filterwarnings("ignore", message=r"`torch\.jit\..*` is deprecated", category=DeprecationWarning)
         frozen = torch.jit.freeze(trace_network(loaded.network))
         torch.jit.save(frozen, str(folder / "model.pt"))
-    np.save(folder / "windows.npy", load_windows(_BARS, limit=_WINDOWS))
+    np.save(folder / "windows.npy", load_windows(_BARS, limit=_WINDOWS) if windows is None else windows)
     return Material(
         registry=registry.absolute(),
         script=folder / "model.pt",
         windows=folder / "windows.npy",
         feature_schema=loaded.config.feature_schema,
         model=ExpectedModel(name=loaded.name, version=loaded.version, sha256=loaded.sha256),
+        shape=(loaded.config.network.feature_count, loaded.config.network.time_steps),
     )

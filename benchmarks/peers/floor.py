@@ -1,30 +1,46 @@
 """The bare engine: batches of one size, one after another, nothing else. A process of its own, as the replica is.
 
-`python -m benchmarks.serving.floor REGISTRY NAME THREADS WINDOWS.npy SECONDS` prints one JSON object.
+`python -m benchmarks.peers.floor REGISTRY NAME THREADS WINDOWS.npy SECONDS` prints one JSON object.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from benchmarks.peers.export import Material
 from model.engine import create_engine
 from model.registry import Registry
 
 # As large as the scheduler's batches get, and half of it: large batches leave the caches.
 _SIZES = (1, 16, 32, 64)
-# Ray's own for its workers, stock's and ours alike: whatever else runs on the machine must slow the floor as much.
-_NICENESS = 15
+# Beyond the measuring itself: import, load, compile.
+_PREPARATION = 120
+
+
+def measure(material: Material, *, threads: int, seconds: float) -> dict[str, Any]:
+    """Returns the figures of every batch size, measured in a process of its own.
+
+    Args:
+        material: What is computed.
+        threads: Of one engine call.
+        seconds: For all sizes together.
+    """
+    command = [sys.executable, "-m", "benchmarks.peers.floor", str(material.registry), material.model.name]
+    command += [str(threads), str(material.windows), str(seconds)]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + _PREPARATION)
+    document: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+    return document
 
 
 def main(registry: str, name: str, threads: str, windows: str, seconds: str) -> int:
     """Measures every size for an even part of the time."""
-    os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
     engine = create_engine(Registry(registry).load(name), threads=int(threads))
     engine.warm_up(_SIZES)
     material = np.load(Path(windows))

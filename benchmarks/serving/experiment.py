@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -14,7 +12,7 @@ from typing import Any
 
 from benchmarks.load import runner
 from benchmarks.load.plan import Plan, Traffic
-from benchmarks.peers import catalogue
+from benchmarks.peers import catalogue, floor
 from benchmarks.peers.export import Material, prepare
 from benchmarks.peers.target import Server, running
 
@@ -75,7 +73,7 @@ def measure(length: Length, *, registry: Path, model: str, source: Path = catalo
     with tempfile.TemporaryDirectory(prefix="serving-") as folder:
         material = prepare(Path(folder), registry=registry, name=model)
         for index in range(length.rounds):
-            results: dict[str, Any] = {"floor": _floor(material, threads, length.floor)}
+            results: dict[str, Any] = {"floor": floor.measure(material, threads=threads, seconds=length.floor)}
             for name, scenarios in ((catalogue.STOCK, UNARY), (catalogue.AS_SHIPPED, (*UNARY, *STREAMS))):
                 with running(catalogue.target(name, material, threads=threads, source=source)) as server:
                     time.sleep(_SETTLE)
@@ -86,14 +84,6 @@ def measure(length: Length, *, registry: Path, model: str, source: Path = catalo
             rounds.append(results)
             sys.stderr.write(f"round {index + 1} of {length.rounds} done\n")
     return {"rounds": rounds, "settings": dataclasses.asdict(length) | {"threads": threads}}
-
-
-def _floor(material: Material, threads: int, seconds: float) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.serving.floor", str(material.registry), material.model.name]
-    command += [str(threads), str(material.windows), str(seconds)]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + 120)
-    document: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
-    return document
 
 
 def _scenario(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import uvloop
 
+from benchmarks.load.protocol import TickserveProtocol
 from benchmarks.load.requests import RequestFactory
 from benchmarks.load.transport import UnaryTransport
 from benchmarks.peers.export import Material
@@ -46,7 +47,7 @@ def measure(address: str, material: Material, *, seconds: float) -> dict[str, di
 
 async def _measure(address: str, material: Material, seconds: float) -> dict[str, dict[str, list[float]]]:
     factory = RequestFactory(np.load(material.windows), priority="standard", feature_schema=material.feature_schema)
-    transport = UnaryTransport(address, name="features", connections=1)
+    transport = UnaryTransport(address, protocol=TickserveProtocol(), name="features", connections=1)
     numbers = itertools.count(_FIRST_WINDOW)
     results: dict[str, dict[str, list[float]]] = {}
     try:

@@ -10,6 +10,7 @@ from benchmarks.chaos.faults.processes import (
     ControllerKilled,
     HeadKilled,
     ProxyKilled,
+    ReplicaFrozen,
     ReplicaKilled,
     ReplicaStopped,
 )
@@ -26,6 +27,7 @@ LONG: Mapping[str, Maker] = {
         NoFault,
         ReplicaKilled,
         ReplicaStopped,
+        ReplicaFrozen,
         ProxyKilled,
         ControllerKilled,
         RedisRestarted,

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Callable
 
 from benchmarks.chaos.faults.fault import Fault
 from benchmarks.chaos.stage import Stage
@@ -13,6 +14,7 @@ from benchmarks.peers.target import TargetError
 
 # Ray's processes give the GCS a minute to come back before they end.
 _GCS_PATIENCE = 120.0
+_REPLACING_PATIENCE = 180.0
 
 
 class ReplicaKilled(Fault):
@@ -46,6 +48,45 @@ class ReplicaStopped(Fault):
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGCONT)
             self.facts["the same replica goes on"] = "yes" if self._pid in stage.pids("replica") else "no"
+
+
+class ReplicaFrozen(Fault):
+    """A replica that never runs again, though its process is there: Ray Serve has to see it and replace it."""
+
+    name = "replica_frozen"
+    title = "SIGSTOP of a replica, for good"
+    goal = 2.0
+    hold = 0.0
+
+    def inject(self, stage: Stage) -> None:
+        """Stops the first."""
+        self._pids = set(stage.pids("replica"))
+        self._pid = min(self._pids)
+        os.kill(self._pid, signal.SIGSTOP)
+
+    def heal(self, stage: Stage) -> None:
+        """Waits until it is gone and another has come.
+
+        Raises:
+            TargetError: Nobody replaced it.
+        """
+        began = time.monotonic()
+        try:
+            self._until(lambda: self._pid not in stage.pids("replica"), began)
+            self.facts["ended by Ray Serve after"] = f"{time.monotonic() - began:.1f} s"
+            self._until(lambda: bool(set(stage.pids("replica")) - self._pids), began)
+            self.facts["process of the next one after"] = f"{time.monotonic() - began:.1f} s"
+        except TargetError:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGCONT)
+            raise
+
+    @staticmethod
+    def _until(is_done: Callable[[], bool], began: float) -> None:
+        while not is_done():
+            if time.monotonic() - began > _REPLACING_PATIENCE:
+                raise TargetError("the stopped replica was not replaced")
+            time.sleep(0.1)
 
 
 class ProxyKilled(Fault):

@@ -1,4 +1,5 @@
-"""Stock Ray Serve: its Python gRPC proxy, no HAProxy, no direct ingress, and `@serve.batch`; tuned in good faith.
+"""Ray Serve as its documentation shows it, `@serve.batch` around the model, tuned in good faith.
 
-`python -m benchmarks.peers.stock --script model.pt --config config.json --grpc-port 9100 --threads 2`
+Behind its Python gRPC proxy, which is its default, or behind its HAProxy with direct ingress:
+`python -m benchmarks.peers.stock --script model.pt --model NAME:VERSION --grpc-port 9100 --http-port 8100 [--haproxy]`
 """

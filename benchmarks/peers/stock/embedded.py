@@ -50,6 +50,7 @@ def main(arguments: dict[str, Any]) -> int:
         script=arguments["script"],
         model=(name, int(version), arguments["sha256"]),
         threads=arguments["threads"],
+        shape=tuple(arguments["shape"]),
     )
     serve.run(application, name="stock", route_prefix="/")
     stop = threading.Event()

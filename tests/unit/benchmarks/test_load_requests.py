@@ -1,14 +1,22 @@
 """Patched requests are what the contract's own serialiser would have written, and no two carry the same window."""
 
 import hashlib
+from typing import Any
 
+import grpc
 import numpy as np
 import pytest
+from tritonclient.grpc import service_pb2
 
+from benchmarks.load.answers import fault_of
 from benchmarks.load.cpu import Thread, busiest, by_role, parse_stat, role_of
 from benchmarks.load.plan import ExpectedModel, Plan, Traffic
-from benchmarks.load.requests import RequestFactory
-from tickserve.v1.prediction_service_pb2 import PredictRequest, StreamPredictRequest
+from benchmarks.load.protocol import InferenceProtocol, TickserveProtocol
+from benchmarks.load.requests import InferRequestFactory, RequestFactory
+from benchmarks.peers.answer import OUTPUTS, prediction_of
+from benchmarks.peers.bare.echo import Echo
+from tickserve.v1 import prediction_pb2
+from tickserve.v1.prediction_service_pb2 import PredictRequest, PredictResponse, StreamPredictRequest
 from tickserve.v1.priority_pb2 import PRIORITY_REAL_TIME
 
 WINDOWS = np.random.default_rng(0).standard_normal((4, 50, 60), dtype=np.float32)
@@ -46,6 +54,62 @@ def test_windows_are_distinct_and_hash_as_sent(factory: RequestFactory) -> None:
         hashes[number] = hashlib.sha256(message.window.raw_float32).hexdigest()
         assert factory.window_sha256(number) == hashes[number]
     assert len(set(hashes.values())) == len(set(numbers))
+
+
+def test_a_request_to_triton_reads_back() -> None:
+    """The Open Inference Protocol's request carries id, level, time limit and the same windows as tickserve's."""
+    factory = InferRequestFactory(WINDOWS, priority="background", model="cnn_lstm", outputs=OUTPUTS)
+    for number in (2, 3, 2):
+        message = service_pb2.ModelInferRequest.FromString(factory.make(number, request_id=str(number), timeout=1.25))
+        assert (message.model_name, message.id) == ("cnn_lstm", str(number))
+        assert {name: each.uint64_param or each.int64_param for name, each in message.parameters.items()} == {
+            "priority": 3,
+            "timeout": 1_250_000,
+        }
+        [described], [raw] = message.inputs, message.raw_input_contents
+        assert (described.name, described.datatype, list(described.shape)) == ("window", "FP32", [1, 50, 60])
+        np.testing.assert_array_equal(np.frombuffer(raw, dtype="<f4").reshape(50, 60), WINDOWS[number])
+        assert [each.name for each in message.outputs] == list(OUTPUTS)
+    ours = RequestFactory(WINDOWS, priority="background", feature_schema="s")
+    assert factory.window_sha256(400_001) == ours.window_sha256(400_001)
+
+
+def test_an_answer_of_triton_says_what_ours_says() -> None:
+    """Both protocols' answers become the same reply."""
+    model = ExpectedModel(name="cnn_lstm", version=3, sha256="ab")
+    row = [np.arange(width, dtype=np.float32) for width in (3, 2, 2, 3, 2, 2, 5)]
+    expected = prediction_of(row, prediction_pb2.ModelVersion(name="cnn_lstm", version=3, sha256="ab"))
+    theirs = service_pb2.ModelInferResponse(
+        model_name="cnn_lstm", model_version="1", id="7", raw_output_contents=[each.tobytes() for each in row]
+    )
+    streamed = service_pb2.ModelStreamInferResponse(infer_response=theirs)
+    replies = [
+        InferenceProtocol(model).read_unary(theirs.SerializeToString()),
+        InferenceProtocol(model).read_streamed(streamed.SerializeToString()),
+        TickserveProtocol().read_unary(PredictResponse(request_id="7", prediction=expected).SerializeToString()),
+    ]
+    assert all((reply.request_id, reply.prediction) == ("7", expected) for reply in replies)
+    refusal = service_pb2.ModelStreamInferResponse(error_message="full", infer_response={"id": "8"})
+    assert InferenceProtocol(model).read_streamed(refusal.SerializeToString()).prediction is None
+
+
+async def test_the_echo_answers_with_the_request_s_own_id() -> None:
+    """The floor's answer passes the same checks as a real one: it names the request and the model."""
+    server = grpc.aio.server()
+    handlers = Echo(("cnn_lstm", 3, "ab")).handlers()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("tickserve.v1.PredictionService", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        factory = RequestFactory(WINDOWS, priority="standard", feature_schema="s")
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            call: Any = channel.unary_unary(TickserveProtocol.unary_method)
+            reply = TickserveProtocol().read_unary(await call(factory.make(1, request_id="one", timeout=1)))
+    finally:
+        await server.stop(None)
+    assert reply.request_id == "one"
+    assert reply.prediction is not None
+    assert fault_of(reply.prediction, model=ExpectedModel(name="cnn_lstm", version=3, sha256="ab")) == ""
 
 
 def test_a_plan_survives_its_journey() -> None:

@@ -23,6 +23,7 @@ from tickserve.bench.plan import DEFAULT_LIMITS, PRESETS, BenchPlan
 from tickserve.bench.report import report_of
 from tickserve.bench.windows import Windows
 from tickserve.catalog import Model
+from tickserve.cli.bench_compare import compare_results
 from tickserve.cli.bench_screen import following, render
 from tickserve.cli.options import DEFAULT_TARGET, Json, ModelName, Target, over_tls
 from tickserve.cli.output import FAILED, as_json, print_json, reported
@@ -233,3 +234,4 @@ Example: tickserve bench load --preset concurrent --json
 """,
     )
 )
+app.command("compare")(compare_results)
