@@ -13,14 +13,14 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 INPUTS := requirements/build.txt requirements/lock.txt requirements/torch.txt pyproject.toml \
           clients/python/pyproject.toml scripts/setup.sh
-SOURCES := batching model server clients/python/tickserve benchmarks scripts tests
+SOURCES := batching model planning server clients/python/tickserve benchmarks scripts tests
 # More arguments for pytest: make test ARGS="-k deadline -x"
 ARGS ?=
 # pytest's exit code where ARGS chose none of the tests: they may be among the others.
 NOTHING_CHOSEN := 5
 
 # No more: a phony target would hide the pattern bench-%.
-.PHONY: setup demo serve test test-unit test-chaos docs bench lint format protos contract stubs test-clients lock clean distclean help
+.PHONY: setup demo serve test test-unit test-chaos test-cluster docs bench lint format protos contract stubs test-clients test-migration test-image lock clean distclean help
 
 setup: $(STAMP)  ## Make .venv with every pinned package (the default; every target runs it first)
 
@@ -51,13 +51,24 @@ test-chaos: setup  ## Break a running service in ten ways and judge every answer
 	@scripts/test_servers.sh
 	@$(BIN)/python -m pytest tests/chaos $(ARGS)
 
+test-cluster: setup  ## Run a Ray cluster of network namespaces, as root, and lose a node (docs/cluster.md)
+	@scripts/test_servers.sh
+	@$(BIN)/python -m pytest tests/cluster $(ARGS)
+
+test-migration: setup  ## Walk through docs/migration.md: old service, split, mirror, 20/50/100 %, back; and with Envoy
+	@scripts/test_migration.sh $(ARGS)
+
 test-clients: setup  ## Build the clients in other languages and run them against a live service
 	@scripts/test_clients.sh $(ARGS)
 
-bench: bench-serving bench-overload  ## Measure serving and overload (the machine should be idle; ARGS=--quick for less)
+test-image: setup  ## Run the Dockerfile's commands in a clean folder and serve from what they install (minutes)
+	@$(BIN)/python -m scripts.dockerfile_run $(ARGS)
 
-# benchmarks/NAME is a package that runs as a module: chaos, core, drill, engine, fuzz, outlier, overload, refusals,
-# scheduling, serving, soak, stages, streams, telemetry, threads.
+bench: setup  ## Measure tickserve beside its alternatives: 25 minutes on an idle machine, QUICK=1: 5
+	@$(BIN)/python -m benchmarks.comparison $(if $(QUICK),--quick) $(ARGS)
+
+# benchmarks/NAME is a package that runs as a module: autoscaling, capacity, chaos, comparison, core, drill, engine,
+# fuzz, outlier, overload, refusals, scheduling, serving, soak, stages, streams, telemetry, threads.
 bench-%: setup
 	@$(BIN)/python -m benchmarks.$* $(ARGS)
 
@@ -74,6 +85,9 @@ lint: setup  ## Check style, types, the contract, its stubs and the import rules
 	@$(BIN)/python -m scripts.dashboard check
 	@echo 'lint: generated pages'
 	@$(BIN)/python -m scripts.contract_reference check
+	@echo 'lint: generated configurations'
+	@$(BIN)/python -m scripts.serve_examples check
+	@$(BIN)/python -m scripts.helm_chart check
 	@echo 'lint: generated stubs'
 	@$(BIN)/python scripts/protos.py check
 	@echo 'lint: the contract as promised'
@@ -108,7 +122,7 @@ lock: $(LOCK_BIN)/pip-compile  ## Recompile requirements/lock.txt (ARGS=--upgrad
 
 clean:  ## Remove caches and build products
 	@rm -rf build dist node_modules clients/node/build clients/node/dist clients/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
-	@find batching model server clients benchmarks scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find batching model planning server clients benchmarks scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## Remove .venv too
 	@rm -rf .venv clients/python/*.egg-info

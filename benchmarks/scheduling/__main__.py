@@ -7,12 +7,12 @@ from pathlib import Path
 
 from benchmarks.scheduling.calibration import compare, read_live
 from benchmarks.scheduling.catalog import WORKLOADS
-from benchmarks.scheduling.cost_table import QUIET, SHARED_CORE, CostTable
 from benchmarks.scheduling.experiment import Run, Setup, policies, run_all, simulate
-from benchmarks.scheduling.measured_costs import read_table
 from benchmarks.scheduling.plots import draw_all
 from benchmarks.scheduling.report import markdown, write_json
 from benchmarks.scheduling.sweep import SWEEPS, run_sweeps
+from planning.cost_table import QUIET, SHARED_CORE, CostTable
+from planning.measured_costs import read_table
 
 _FOLDER = Path(__file__).resolve().parent
 _TABLES = {"shared-core": SHARED_CORE, "quiet": QUIET}
@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cost-table",
         default="shared-core",
-        help=f"one of {', '.join(_TABLES)}, or a JSON file: see benchmarks/scheduling/cost_table.py, measured_costs.py",
+        help=f"one of {', '.join(_TABLES)}, or a JSON file: see planning/cost_table.py, measured_costs.py",
     )
     parser.add_argument("--live", type=Path, help="figures of a live overload run, to compare with (JSON)")
     parser.add_argument("--out", type=Path, help="folder of the report")

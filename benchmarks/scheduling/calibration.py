@@ -22,9 +22,9 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.scheduling.cost_table import CostTable
-from benchmarks.scheduling.measured_costs import table_from_costs
-from benchmarks.scheduling.summary import Summary
+from planning.cost_table import CostTable
+from planning.measured_costs import table_from_costs
+from planning.summary import Summary
 
 #: Agreement that is asked for, as a part of the live figure.
 TOLERANCE = 0.20

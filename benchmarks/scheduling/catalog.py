@@ -7,10 +7,10 @@ and 2 % are given up by their callers. A load of 1 is what the engine can answer
 import numpy as np
 
 from batching import PriorityClass
-from benchmarks.scheduling.arrivals import Moments, modulated, poisson, uniform, volleys
-from benchmarks.scheduling.engine import Slowdown
-from benchmarks.scheduling.traffic import ClosedLoop, Stream, Traffic, open_loop, split
-from benchmarks.scheduling.workload import Scale, Workload
+from planning.arrivals import Moments, modulated, poisson, uniform, volleys
+from planning.engine import Slowdown
+from planning.traffic import ClosedLoop, Stream, Traffic, open_loop, split
+from planning.workload import Scale, Workload
 
 REAL_TIME = Stream(name="real-time", priority=PriorityClass.REAL_TIME, timeout=0.05, callers=4, cancelled=0.01)
 STANDARD = Stream(name="standard", priority=PriorityClass.STANDARD, timeout=0.25, callers=16, cancelled=0.02)

@@ -10,7 +10,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 
-from benchmarks.scheduling.ledger import ABANDONED, ANSWERED, Ledger
+from planning.ledger import ABANDONED, ANSWERED, Ledger
 
 
 class EarlyBindingPolicy:

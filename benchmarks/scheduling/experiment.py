@@ -7,17 +7,17 @@ from time import perf_counter
 import numpy as np
 
 from batching import SchedulerConfig
-from benchmarks.scheduling.core_policy import CorePolicy
-from benchmarks.scheduling.cost_table import CostTable
 from benchmarks.scheduling.early_binding_policy import EarlyBindingPolicy
-from benchmarks.scheduling.engine import SimulatedEngine
 from benchmarks.scheduling.fifo_policy import FifoPolicy
-from benchmarks.scheduling.ledger import Ledger
-from benchmarks.scheduling.policy import PolicyFactory
 from benchmarks.scheduling.priority_policy import StrictPriorityPolicy
-from benchmarks.scheduling.simulator import Simulator
-from benchmarks.scheduling.summary import Summary, summarize
-from benchmarks.scheduling.workload import Scale, Workload
+from planning.core_policy import CorePolicy
+from planning.cost_table import CostTable
+from planning.engine import SimulatedEngine
+from planning.ledger import Ledger
+from planning.policy import PolicyFactory
+from planning.simulator import Simulator
+from planning.summary import Summary, summarize
+from planning.workload import Scale, Workload
 
 #: Of ``@serve.batch`` in the stock service that this project replaces, in seconds.
 EARLY_WAIT = 0.010

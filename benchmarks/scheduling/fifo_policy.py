@@ -4,7 +4,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 
-from benchmarks.scheduling.ledger import ABANDONED, ANSWERED, QUEUE_FULL, Ledger
+from planning.ledger import ABANDONED, ANSWERED, QUEUE_FULL, Ledger
 
 
 class FifoPolicy:

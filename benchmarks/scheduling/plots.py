@@ -12,8 +12,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from benchmarks.scheduling.summary import QUANTILES, TIMELINE_BINS, Summary
 from benchmarks.scheduling.sweep import SweepPoint
+from planning.summary import QUANTILES, TIMELINE_BINS, Summary
 
 #: File and caption of every plot.
 PLOTS = {

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from batching import PriorityClass
-from benchmarks.scheduling.ledger import ABANDONED, ANSWERED, QUEUE_FULL, Ledger
+from planning.ledger import ABANDONED, ANSWERED, QUEUE_FULL, Ledger
 
 
 class StrictPriorityPolicy:

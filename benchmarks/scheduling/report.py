@@ -10,9 +10,9 @@ from typing import Any
 from benchmarks.scheduling.calibration import Comparison
 from benchmarks.scheduling.experiment import Run, Setup
 from benchmarks.scheduling.plots import PLOTS
-from benchmarks.scheduling.summary import StreamSummary, Summary
 from benchmarks.scheduling.sweep import SweepPoint
-from benchmarks.scheduling.workload import Workload
+from planning.summary import StreamSummary, Summary
+from planning.workload import Workload
 
 _MILLION = 1_000_000
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from batching import PriorityClass, SchedulerConfig
 from benchmarks.scheduling.experiment import Run, Setup, simulate
-from benchmarks.scheduling.summary import Summary
-from benchmarks.scheduling.workload import Workload
+from planning.summary import Summary
+from planning.workload import Workload
 
 
 @dataclass(frozen=True, kw_only=True)

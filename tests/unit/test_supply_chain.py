@@ -29,6 +29,8 @@ ONLY_WITH = {
 ALLOWED = {
     # From the compiled cache: a folder that this user alone may write, every file hashed in its manifest.
     ("model/torchscript_engine.py", "torch.jit.load"),
+    # Writes what we made ourselves, and reads nothing: the function alone, not its module.
+    ("server/commands/config.py", "yaml.safe_dump"),
 }
 SERVED = tuple(path for path in source_files() if not path.startswith("benchmarks/"))
 
@@ -54,7 +56,7 @@ def is_given(call: ast.Call, name: str, value: object) -> bool:
 def unsafe(path: str, source: str) -> Iterator[str]:
     """Yields what a file does that can turn input into code."""
     for item in imports(path, source):
-        if any(item.within(module) for module in FORBIDDEN_MODULES):
+        if any(item.within(module) for module in FORBIDDEN_MODULES) and (path, item.name) not in ALLOWED:
             yield f"{path}:{item.line}: imports {item.name}"
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call):
@@ -109,8 +111,9 @@ def test_what_cannot_is_left_alone(source: str) -> None:
 def test_every_exception_is_still_needed() -> None:
     """A load that has gone leaves no hole behind it."""
     for path, name in ALLOWED:
-        calls = (node for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, ast.Call))
-        assert name in {dotted(call.func) for call in calls}
+        source = (ROOT / path).read_text(encoding="utf-8")
+        calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+        assert name in {dotted(call.func) for call in calls} | {item.name for item in imports(path, source)}
 
 
 @pytest.mark.parametrize("path", ["scripts/setup.sh", "deploy/Dockerfile"])

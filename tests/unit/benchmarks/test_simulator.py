@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 
 from batching import PriorityClass, SchedulerConfig
-from benchmarks.scheduling.arrivals import poisson
 from benchmarks.scheduling.catalog import WORKLOADS
-from benchmarks.scheduling.core_policy import CorePolicy
-from benchmarks.scheduling.cost_table import SHARED_CORE, CostTable
 from benchmarks.scheduling.early_binding_policy import EarlyBindingPolicy
-from benchmarks.scheduling.engine import SimulatedEngine
 from benchmarks.scheduling.experiment import Setup, policies, simulate
 from benchmarks.scheduling.fifo_policy import FifoPolicy
-from benchmarks.scheduling.ledger import Ledger
-from benchmarks.scheduling.policy import PolicyFactory
 from benchmarks.scheduling.priority_policy import StrictPriorityPolicy
-from benchmarks.scheduling.simulator import Simulator
-from benchmarks.scheduling.summary import Summary, summarize
-from benchmarks.scheduling.traffic import ClosedLoop, Stream, Traffic, open_loop
+from planning.arrivals import poisson
+from planning.core_policy import CorePolicy
+from planning.cost_table import SHARED_CORE, CostTable
+from planning.engine import SimulatedEngine
+from planning.ledger import Ledger
+from planning.policy import PolicyFactory
+from planning.simulator import Simulator
+from planning.summary import Summary, summarize
+from planning.traffic import ClosedLoop, Stream, Traffic, open_loop
 
 NAMES = list(policies(SchedulerConfig()))
 STANDARD = Stream(name="standard", priority=PriorityClass.STANDARD, timeout=1000.0)

@@ -11,10 +11,10 @@ import pytest
 
 from benchmarks.scheduling.calibration import Comparison, compare, read_live
 from benchmarks.scheduling.catalog import WORKLOADS
-from benchmarks.scheduling.cost_table import QUIET, SHARED_CORE, CostTable, read_cost_table
-from benchmarks.scheduling.engine import SimulatedEngine, Slowdown
 from benchmarks.scheduling.experiment import Setup, simulate
-from benchmarks.scheduling.measured_costs import read_table, table_from_costs
+from planning.cost_table import QUIET, SHARED_CORE, CostTable, read_cost_table
+from planning.engine import SimulatedEngine, Slowdown
+from planning.measured_costs import read_table, table_from_costs
 
 LIVE = {"background_per_second": 480.0, "probe_p50_ms": 21.0, "probe_p99_ms": 44.0, "probe_goodput": 0.99}
 

@@ -6,9 +6,9 @@ import pytest
 
 from batching import SchedulerConfig
 from benchmarks.scheduling.catalog import WORKLOADS
-from benchmarks.scheduling.cost_table import QUIET, SHARED_CORE, CostTable
 from benchmarks.scheduling.experiment import Setup, policies, simulate
-from benchmarks.scheduling.summary import Summary
+from planning.cost_table import QUIET, SHARED_CORE, CostTable
+from planning.summary import Summary
 
 OTHERS = [name for name in policies(SchedulerConfig()) if name != "tickserve"]
 

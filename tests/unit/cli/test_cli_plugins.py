@@ -27,7 +27,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return made
 
 
-@pytest.mark.parametrize("command", ["serve", "train", "env", "demo", "replay", "keys", "firewall"])
+@pytest.mark.parametrize("command", ["serve", "train", "env", "demo", "replay", "keys", "migrate", "firewall"])
 def test_a_missing_command_says_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     """The server's commands exist without the server, and end with code 2 and the remedy."""
     install(monkeypatch)

@@ -28,6 +28,7 @@ _SERVER_COMMANDS = {
     "demo": "Serve, replay real bars, show the predictions, stop.",
     "replay": "Derive the answers of a decision log again.",
     "keys": "Make, list and revoke API keys.",
+    "migrate": "Move callers from the original service to this one.",
     "firewall": "Keep strangers off the ports that must not be public.",
 }
 

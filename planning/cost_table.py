@@ -9,7 +9,8 @@ A table is a JSON file, so that the live benchmark can write what it measured an
       "stall_probability": 0.001,    part of the calls that stall
       "stall_seconds": 0.02,         mean of the exponential time a stall adds
       "dispatch_seconds": 0.0003,    from choosing a batch until the engine runs it
-      "transport_seconds": 0.001     per request, outside the scheduler: client to queue and answer to client together
+      "transport_seconds": 0.001,    per request, outside the scheduler: client to queue and answer to client together
+      "transport_jitter": 0.0        sigma of the lognormal factor on it; 0 for none
     }
 
 Only the first two keys are required.
@@ -23,6 +24,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+_NOISE = (
+    "jitter",
+    "stall_probability",
+    "stall_seconds",
+    "dispatch_seconds",
+    "transport_seconds",
+    "transport_jitter",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class CostTable:
@@ -35,6 +45,7 @@ class CostTable:
     stall_seconds: float = 0.02
     dispatch_seconds: float = 0.0003
     transport_seconds: float = 0.001
+    transport_jitter: float = 0.0
 
     def __post_init__(self) -> None:
         table = dict(sorted(self.seconds_by_batch_size.items()))
@@ -43,7 +54,7 @@ class CostTable:
         values = list(table.values())
         if not all(0.0 < value < math.inf for value in values) or values != sorted(values):
             raise ValueError("seconds_by_batch_size must be positive and must not fall as the batch grows")
-        for name in ("jitter", "stall_probability", "stall_seconds", "dispatch_seconds", "transport_seconds"):
+        for name in _NOISE:
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; give a number >= 0")
         object.__setattr__(self, "seconds_by_batch_size", table)
@@ -74,6 +85,7 @@ class CostTable:
             "stall_seconds": self.stall_seconds,
             "dispatch_seconds": self.dispatch_seconds,
             "transport_seconds": self.transport_seconds,
+            "transport_jitter": self.transport_jitter,
         }
 
 

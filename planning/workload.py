@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmarks.scheduling.engine import Slowdown
-from benchmarks.scheduling.traffic import Traffic
+from planning.engine import Slowdown
+from planning.traffic import Traffic
 
 
 @dataclass(frozen=True, kw_only=True)

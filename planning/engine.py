@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.scheduling.cost_table import CostTable
+from planning.cost_table import CostTable
 
 #: How many draws are made at once: one numpy call a batch would cost more than all else the simulator does for it.
 _BLOCK = 4096

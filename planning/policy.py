@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from benchmarks.scheduling.ledger import Ledger
+from planning.ledger import Ledger
 
 
 class Policy(Protocol):

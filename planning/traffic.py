@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batching import PriorityClass
-from benchmarks.scheduling.arrivals import Moments
+from planning.arrivals import Moments
 
 
 @dataclass(frozen=True, kw_only=True)

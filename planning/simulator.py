@@ -9,11 +9,11 @@ import math
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
-from benchmarks.scheduling.cost_table import CostTable
-from benchmarks.scheduling.engine import SimulatedEngine
-from benchmarks.scheduling.ledger import Ledger
-from benchmarks.scheduling.policy import Policy
-from benchmarks.scheduling.traffic import ClosedLoop, Traffic
+from planning.cost_table import CostTable
+from planning.engine import SimulatedEngine
+from planning.ledger import Ledger
+from planning.policy import Policy
+from planning.traffic import ClosedLoop, Traffic
 
 #: A timer of the event loop that serves fires no finer than this, in seconds; also what keeps virtual time moving.
 TIMER_GRAIN = 0.001

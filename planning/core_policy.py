@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from batching import Batch, Completion, Request, Scheduler, SchedulerConfig, SchedulerError, Ticket
-from benchmarks.scheduling.ledger import ANSWERED, Ledger
+from planning.ledger import ANSWERED, Ledger
 
 _KEY = "model"
 

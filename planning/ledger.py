@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from batching import PriorityClass
-from benchmarks.scheduling.traffic import Stream, Traffic
+from planning.traffic import Stream, Traffic
 
 #: Outcomes every policy knows; a policy may use further words of its own.
 ANSWERED = "answered"

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scheduling.cost_table import SHARED_CORE, CostTable, read_cost_table
+from planning.cost_table import SHARED_CORE, CostTable, read_cost_table
 
 #: The 90th percentile of the standard normal distribution.
 _Z90 = 1.2816

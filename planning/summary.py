@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batching import PriorityClass
-from benchmarks.scheduling.ledger import ABANDONED, ANSWERED, Ledger
-from benchmarks.scheduling.simulator import EngineUse
+from planning.ledger import ABANDONED, ANSWERED, Ledger
+from planning.simulator import EngineUse
 
 #: Quantiles kept of every stream's latency, for plots.
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
@@ -83,15 +83,30 @@ class Summary:
     streams: dict[str, StreamSummary]
 
 
-def summarize(ledger: Ledger, use: EngineUse, *, policy: str, workload: str, transport: float) -> Summary:
-    """Work out the figures; refuses a ledger in which a request has not ended."""
+def summarize(
+    ledger: Ledger,
+    use: EngineUse,
+    *,
+    policy: str,
+    workload: str,
+    transport: float,
+    transport_jitter: float = 0.0,
+    seed: int = 0,
+) -> Summary:
+    """Work out the figures; refuses a ledger in which a request has not ended.
+
+    With ``transport_jitter`` each answer's way is drawn from a lognormal distribution around ``transport``, by seed.
+    """
     if ledger.ended_count != len(ledger):
         raise RuntimeError(f"{len(ledger) - ledger.ended_count} of {len(ledger)} requests have not ended")
     arrival, ended = np.array(ledger.arrival), np.array(ledger.ended_at)
     chosen = np.array(ledger.chosen_at)
     awaited = ~np.array(ledger.cancelled, dtype=bool)
     answered = np.array([outcome == ANSWERED for outcome in ledger.outcome], dtype=bool)
-    in_time = answered & (ended <= np.array(ledger.useful_until))
+    beyond = np.zeros(len(ended))
+    if transport_jitter:
+        beyond = transport * (np.random.default_rng([seed, 0x7A]).lognormal(0.0, transport_jitter, len(ended)) - 1.0)
+    in_time = answered & (ended + beyond <= np.array(ledger.useful_until))
     stream = np.array(ledger.stream)
     duration = max(float(arrival[-1]) if len(arrival) else 0.0, use.ended_at, 1e-9)
     streams = {}
@@ -99,7 +114,7 @@ def summarize(ledger: Ledger, use: EngineUse, *, policy: str, workload: str, tra
         mine = (stream == index) & awaited
         rows = np.flatnonzero(mine)
         outcomes = Counter(ledger.outcome[row] for row in rows.tolist())
-        latencies = (ended - arrival)[mine & answered] + transport
+        latencies = (ended - arrival + beyond)[mine & answered] + transport
         sent, good = int(mine.sum()), int((mine & in_time).sum())
         quantiles = np.quantile(latencies, QUANTILES) if len(latencies) else np.full(len(QUANTILES), np.nan)
         by_level = dict(zip(QUANTILES, quantiles.tolist(), strict=True))
