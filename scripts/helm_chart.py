@@ -24,9 +24,12 @@ from server.config.scale_profiles import SCALE_PROFILES
 from server.config.settings import Settings
 from server.renewal import MARK
 from server.runtime_env import ray_environment
-from server.serve_config import cluster_config, deployment_options
+from server.serve_config import SCALE_FIELDS, cluster_config, deployment_options
 
 CHART = Path(__file__).resolve().parent.parent / "deploy/helm/tickserve"
+# What a cluster's machines must each decide for themselves, and pods need not: HAProxy's own bound of 4,096 connections
+# is less than an edge may hold open. HAProxy starts only where a process may open three descriptors for each.
+OF_PODS = {"RAY_SERVE_HAPROXY_MAXCONN": "20000"}
 # Of the deployment's options, those that follow from settings.
 _FOLLOWING = ("num_replicas", "max_surge_percent", "user_config", "ray_actor_options", "logging_config")
 
@@ -51,14 +54,14 @@ def facts() -> dict[str, Any]:
         "application": {name: value for name, value in application.items() if isinstance(value, str)},
         "autoscaling": scale_options(scaled)["autoscaling_config"],
         "deployment": {name: value for name, value in options.items() if name not in _FOLLOWING},
-        "environment": ray_environment(settings),
+        "environment": ray_environment(settings) | OF_PODS,
         "live": sorted(LIVE_FIELDS),
         "mark": MARK,
         "profiles": {name: profile.model_dump(mode="json") for name, profile in PROFILES.items()},
         "rayVersion": version("ray"),
         "resources": {name: asdict(resources) for name, resources in RESOURCES.items()},
         "route": RouteSettings().model_dump(mode="json"),
-        "scale": sorted(Settings.model_fields.keys() - application["deployments"][0]["user_config"].keys()),
+        "scale": sorted(SCALE_FIELDS),
         "scaleProfiles": {name: profile.model_dump(mode="json") for name, profile in SCALE_PROFILES.items()},
         "settings": settings.model_dump(mode="json"),
     }

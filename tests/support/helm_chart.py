@@ -96,6 +96,14 @@ def rendered(values: Mapping[str, Any] | None = None) -> Release:
     return _rendered(json.dumps(values or {}, sort_keys=True))
 
 
+def notes(values: Mapping[str, Any] | None = None) -> str:
+    """Returns what Helm tells who installs the release that some values make."""
+    with helm_python.Chart.load(CHART) as chart:
+        texts = chart.render(dict(values or {}), name=NAME, namespace=NAMESPACE)
+    [text] = [text for name, text in texts.items() if name.endswith("NOTES.txt")]
+    return text
+
+
 @cache
 def _rendered(values: str) -> Release:
     try:

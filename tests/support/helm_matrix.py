@@ -97,7 +97,7 @@ MATRIX: Mapping[str, Mapping[str, Any]] = {
         "head": {"nodeSelector": {"pool": "calm"}, "annotations": {"a": "b"}},
         "edge": {"nodeSelector": {"pool": "calm"}, "annotations": {"a": "b"}, "existingSecret": "edge"},
         "image": {"pullSecrets": [{"name": "registry"}], "tag": "0.2.0", "pullPolicy": "Always"},
-        "extraEnv": [{"name": "RAY_SERVE_HAPROXY_MAXCONN", "value": "20000"}],
+        "extraEnv": [{"name": "RAY_SERVE_HAPROXY_MAXCONN", "value": "30000"}],
     },
     "original-batch": {
         "replicaCount": 2,

@@ -221,8 +221,8 @@ def test_the_edge_leads_to_the_service(values: dict[str, Any]) -> None:
     release = rendered(values)
     service = release.one("RayService")["spec"]["serveService"]
     ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
+    assert service["spec"]["type"] == "ClusterIP"
     if not release.of("Deployment"):
-        assert ports == {"serve-http": 8000, "serve-grpc": 9000}
         return
     [container] = release.pod("edge").containers
     host = f"{service['metadata']['name']}.{NAMESPACE}.svc.cluster.local"
@@ -232,7 +232,25 @@ def test_the_edge_leads_to_the_service(values: dict[str, Any]) -> None:
     for part in ("head", "worker"):
         env = release.pod(part).containers[0]["env"]
         assert {"name": "TICKSERVE_EDGE_SECRET", "valueFrom": secret} in env
-    assert service["spec"]["type"] == "ClusterIP"
+
+
+@CASES
+def test_callers_keep_their_service_when_the_edge_comes_or_goes(values: dict[str, Any]) -> None:
+    """It is Helm's in both cases, and of another name than KubeRay's own, which Helm could not take over."""
+    named = []
+    for enabled in (True, False):
+        edge = {**values.get("edge", {}), "enabled": enabled}
+        release = rendered({**values, "edge": edge, "allowUnauthenticated": True})
+        owner = release.one("RayService")
+        [service] = [each for each in release.of("Service") if each["metadata"]["name"] == owner["metadata"]["name"]]
+        assert owner["spec"]["serveService"]["metadata"]["name"] not in {
+            each["metadata"]["name"] for each in release.of("Service")
+        }
+        selected = [pod.part for pod in release.pods() if service["spec"]["selector"].items() <= pod.labels.items()]
+        assert selected == ["edge" if enabled else "worker"]
+        assert service["spec"]["type"] == values.get("service", {}).get("type", "ClusterIP")
+        named.append((owner["spec"]["serveService"], [port["port"] for port in service["spec"]["ports"]]))
+    assert named[0] == named[1]
 
 
 @CASES

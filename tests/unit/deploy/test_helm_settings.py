@@ -76,9 +76,12 @@ def test_the_settings_are_for_a_cluster(values: dict[str, Any], load: Any) -> No
 
 @CASES
 def test_every_ray_process_has_the_environment_of_the_code(values: dict[str, Any], load: Any) -> None:
-    """Head and workers have the variables of `tickserve env` for these settings, and the same ones."""
+    """Head and workers have the variables of `tickserve env` for these settings, and the same ones; each once.
+
+    Kubernetes takes no variable twice: an operator's own value comes instead of the chart's.
+    """
     release = rendered(values)
-    wanted = ray_environment(load(release))
+    wanted = ray_environment(load(release)) | {"RAY_SERVE_HAPROXY_MAXCONN": "20000"}
     found = []
     for part in ("head", "worker"):
         [container] = release.pod(part).containers

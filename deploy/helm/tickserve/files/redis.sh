@@ -1,5 +1,6 @@
 #!/bin/sh
-# Starts a Redis, or the Sentinel beside it, or says whether the Redis should live on: redis.sh redis|sentinel|alive.
+# Starts a Redis, or the Sentinel beside it, or says whether the Redis should live on, or whether either is ready:
+# redis.sh redis|sentinel|alive|ready|watching.
 #   HOSTS           the hosts of all of them, in the order of their pods
 #   HOSTNAME        ends in -<place in HOSTS>
 #   REDISCLI_AUTH   the password, of Redis and Sentinel alike
@@ -18,6 +19,11 @@ shift
 first=$1
 count=$#
 eval "me=\${$((place + 1))}"
+
+# The password as Redis' configuration files have it.
+quoted() {
+    printf '"%s"' "$(printf '%s' "$REDISCLI_AUTH" | sed 's/[\\"]/\\&/g')"
+}
 
 # Whom a living Sentinel takes for the master; else whom the one here took for it before it ended; else the first.
 # The last counts only at the very first start: an older Redis must not become the master of a newer one.
@@ -39,9 +45,9 @@ start_redis() {
         echo "maxmemory $MAX_MEMORY"
         # A full Redis refuses new windows; it forgets none.
         echo "maxmemory-policy noeviction"
-        echo "requirepass $REDISCLI_AUTH"
+        printf 'requirepass %s\n' "$(quoted)"
         if [ "$count" -gt 1 ]; then
-            echo "masterauth $REDISCLI_AUTH"
+            printf 'masterauth %s\n' "$(quoted)"
             echo "replica-announce-ip $me"
             echo "min-replicas-to-write $MIN_REPLICAS"
             echo "min-replicas-max-lag 10"
@@ -69,12 +75,12 @@ start_sentinel() {
         } >"$file.new"
         mv "$file.new" "$file"
     fi
-    # The password is the one of this start.
-    sed -i '/^requirepass /d; /^sentinel sentinel-pass /d; /^sentinel auth-pass /d' "$file"
+    # The password is the one of this start; the Sentinel writes it down in more ways than it was told.
+    sed -i '/^requirepass /d; /^user default /d; /^sentinel sentinel-pass /d; /^sentinel auth-pass /d' "$file"
     {
-        echo "requirepass \"$REDISCLI_AUTH\""
-        echo "sentinel sentinel-pass \"$REDISCLI_AUTH\""
-        echo "sentinel auth-pass $MASTER_NAME $REDISCLI_AUTH"
+        printf 'requirepass %s\n' "$(quoted)"
+        printf 'sentinel sentinel-pass %s\n' "$(quoted)"
+        printf 'sentinel auth-pass %s %s\n' "$MASTER_NAME" "$(quoted)"
     } >>"$file"
     exec redis-server "$file" --sentinel ${BIND:+--bind "$BIND"}
 }
@@ -85,6 +91,18 @@ start_alive() {
     said=$(redis-cli -h "${BIND:-127.0.0.1}" INFO replication) || exit 1
     away=$(echo "$said" | tr -d '\r' | sed -n 's/^master_link_down_since_seconds://p')
     [ "${away:-0}" -lt "${ORPHAN_AFTER:-60}" ]
+}
+
+# redis-cli succeeds with an answer that is an error as well: only what a Redis that may be used says will do. A replica
+# that has not what its master has is not ready, or a rolling restart would go on to the next.
+start_ready() {
+    said=$(redis-cli -h "${BIND:-127.0.0.1}" INFO | tr -d '\r') || exit 1
+    echo "$said" | grep -qx 'loading:0' || exit 1
+    echo "$said" | grep -qx 'role:master' || echo "$said" | grep -qx 'master_link_status:up'
+}
+
+start_watching() {
+    [ "$(redis-cli -h "${BIND:-127.0.0.1}" -p 26379 PING)" = PONG ]
 }
 
 "start_$kind"

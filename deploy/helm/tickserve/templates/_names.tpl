@@ -27,8 +27,9 @@ tickserve/part: {{ . }}
 {{- end }}
 {{- end -}}
 
+{{- /* KubeRay's own; what callers use is Helm's, with the edge or without. */ -}}
 {{- define "tickserve.serveService" -}}
-{{- ternary (printf "%s-serve" (include "tickserve.fullname" .)) (include "tickserve.fullname" .) .Values.edge.enabled -}}
+{{- printf "%s-serve" (include "tickserve.fullname" .) -}}
 {{- end -}}
 
 {{- define "tickserve.edgeSecret" -}}

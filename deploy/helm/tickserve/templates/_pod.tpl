@@ -59,6 +59,7 @@ imagePullSecrets: {{ toJson . }}
 {{- $_ := set $names "RAY_SERVE_HAPROXY_H2_FE_MAX_CONCURRENT_STREAMS" (int64 $settings.max_streams_per_connection | toString) -}}
 {{- $_ := set $names "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE" (int64 $settings.transport_max_message_bytes | toString) -}}
 {{- if gt ((include "tickserve.scaleBounds" .root | fromJson).most | int) 1 }}{{ $_ := set $names "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER" "500ms" }}{{ end -}}
+{{- range .root.Values.extraEnv }}{{ $_ := unset $names .name }}{{ end }}
 {{- range $name, $value := $names }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
 {{- end }}
@@ -78,11 +79,26 @@ imagePullSecrets: {{ toJson . }}
 {{- define "tickserve.rayProbes" -}}
 {{- $node := dict "httpGet" (dict "path" "/api/healthz" "port" "agent") -}}
 {{- $service := dict "grpc" (dict "port" (int .settings.grpc_port) "service" "tickserve.v1.PredictionService") -}}
-{{- $readiness := mergeOverwrite (deepCopy .root.Values.probes.readiness) (pick .root.Values.healthCheck "initialDelaySeconds" "periodSeconds") -}}
+{{- $readiness := mergeOverwrite (deepCopy .root.Values.probes.readiness) (pick .root.Values.healthCheck "initialDelaySeconds") -}}
+{{- /* The originals gave up after three of their periods. */ -}}
+{{- with .root.Values.healthCheck.periodSeconds -}}
+{{- $_ := set $readiness "failureThreshold" (divf (mul 3 .) $readiness.periodSeconds | ceil | int) -}}
+{{- end -}}
 startupProbe: {{ include "tickserve.probe" (dict "asks" $node "times" .root.Values.probes.startup) }}
 livenessProbe: {{ include "tickserve.probe" (dict "asks" $node "times" .root.Values.probes.liveness) }}
 {{- /* Ray Serve is told of the service once the head is ready: the head's readiness cannot wait for the service. */}}
 readinessProbe: {{ include "tickserve.probe" (dict "asks" (ternary $node $service (eq .part "head")) "times" $readiness) }}
+{{- end -}}
+
+{{- /* KubeRay compares clusters without these, and would leave a running one as it is. As annotations they count. */ -}}
+{{- define "tickserve.rayAnnotations" -}}
+{{- $made := deepCopy .place.annotations -}}
+{{- if eq .part "worker" -}}
+{{- $workers := include "tickserve.workers" .root | fromJson -}}
+{{- $_ := set $made "tickserve/workers" (printf "%d-%d" (int $workers.least) (int $workers.most)) -}}
+{{- end -}}
+{{- with .place.tolerations }}{{ $_ := set $made "tickserve/tolerations" (toJson . | sha256sum | trunc 16) }}{{ end -}}
+{{- toJson $made -}}
 {{- end -}}
 
 {{- /* The pod of a Ray node. Arguments: root, part, place, resources. */ -}}
@@ -93,7 +109,7 @@ metadata:
   labels:
     {{- include "tickserve.selector" . | nindent 4 }}
     tickserve/ray: "true"
-  {{- with .place.annotations }}
+  {{- with include "tickserve.rayAnnotations" . | fromJson }}
   annotations: {{ toJson . }}
   {{- end }}
 spec:

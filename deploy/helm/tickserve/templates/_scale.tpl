@@ -25,7 +25,12 @@
 {{- $_ := set $config "target_ongoing_requests" $bounds.target -}}
 {{- $_ := set $config "metrics_interval_s" $settings.autoscaling.metrics_interval_s -}}
 {{- $_ := set $config "look_back_period_s" $settings.autoscaling.look_back_period_s -}}
-{{- $_ := set $config.policy "policy_kwargs" (dict "settings" $settings.autoscaling "initial" $settings.replicas) -}}
+{{- /* The policy's arguments: what is not in the fields above (server/autoscaling/policy_arguments.py). */ -}}
+{{- $arguments := omit $settings.autoscaling "metrics_interval_s" "look_back_period_s" "enabled" "resources" -}}
+{{- if ne $settings.autoscaling.profile "calendar" -}}
+{{- $arguments = omit $arguments "min_replicas" "max_replicas" "target_ongoing_requests" -}}
+{{- end -}}
+{{- $_ := set $config.policy "policy_kwargs" (dict "settings" $arguments) -}}
 {{- dict "autoscaling_config" $config | toJson -}}
 {{- else -}}
 {{- dict "num_replicas" $settings.replicas | toJson -}}

@@ -72,9 +72,8 @@ given ones. `server.config.settings` has the same order. */ -}}
 {{- $code := include "tickserve.code" . | fromJson -}}
 {{- $settings := include "tickserve.settings" . | fromJson -}}
 {{- $sent := deepCopy $settings -}}
-{{- range $code.scale }}{{ $_ := unset $sent . }}{{ end -}}
 {{- $fixed := deepCopy $sent -}}
-{{- range $code.live }}{{ $_ := unset $fixed . }}{{ end -}}
+{{- range concat $code.live $code.scale }}{{ $_ := unset $fixed . }}{{ end -}}
 {{- $mark := printf "%s%s" $code.mark (toJson $fixed | sha256sum | trunc 16) -}}
 {{- $build := dict -}}
 {{- if $settings.model_path }}{{ $build = pick $settings "registry" "model_path" "default_model" }}{{ end -}}

@@ -32,3 +32,13 @@ CPUs and GPUs last for. */ -}}
 {{- end -}}
 {{- dict "count" $count "least" $least "most" $most | toJson -}}
 {{- end -}}
+
+{{- /* How many worker pods a drain must leave ready: of those that can have a replica, at the least number of both. */ -}}
+{{- define "tickserve.workersKept" -}}
+{{- $pods := (include "tickserve.workers" . | fromJson).least | int -}}
+{{- $replicas := (include "tickserve.scaleBounds" . | fromJson).least | int -}}
+{{- $serving := min $pods $replicas -}}
+{{- $away := toString .Values.podDisruptionBudget.maxUnavailable -}}
+{{- if hasSuffix "%" $away }}{{ $away = divf (mulf $serving (trimSuffix "%" $away)) 100 | ceil }}{{ end -}}
+{{- max 0 (sub $serving (int $away)) -}}
+{{- end -}}
