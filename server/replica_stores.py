@@ -58,6 +58,7 @@ def caller_limits(live: LiveSettings) -> CallerLimits:
     url = settings.limits.redis_url or (settings.windows.redis_url if settings.windows.store == "redis" else "")
     return CallerLimits(
         lambda: live.current.limits,
-        replicas=settings.replicas,
+        # Until they know of each other; with autoscaling there are at least so many.
+        replicas=settings.autoscaling.fewest_replicas(settings.replicas),
         store=RedisTokenStore(url, password_file=settings.redis_password_file) if url else None,
     )

@@ -44,7 +44,9 @@ class ReplicaFigures:
         ended: Requests of each class that have ended in its last report.
         missed: Those of them that were late, or refused for want of capacity.
         busy: Share of the time that its engine was busy, 0 to 1, in its last report.
-        is_fresh: Whether its last report is of the present number of replicas; else only `ongoing` counts.
+        is_fresh: Whether its last report is of the present number of replicas: only then may some of them go.
+        is_current: Whether its last report may ask for more of them; else only `ongoing` counts. A replica that comes
+            and goes makes all reports unfresh, again and again, but the pressure on the others is real.
     """
 
     ongoing: float = 0.0
@@ -53,6 +55,7 @@ class ReplicaFigures:
     missed: Mapping[PriorityClass, float] = field(default_factory=dict)
     busy: float = 0.0
     is_fresh: bool = True
+    is_current: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,20 +75,24 @@ class Goals:
     busy: float
 
 
-def wanted_replicas(figures: Sequence[ReplicaFigures], goals: Goals, *, running: int) -> float:
+def wanted_replicas(figures: Sequence[ReplicaFigures], goals: Goals, *, running: int, held: int | None = None) -> float:
     """Returns how many replicas the load asks for; a fraction, since factors are applied to it.
 
     Args:
         figures: One for each running replica that has reported at all.
         goals: What they are held to.
         running: How many replicas run, at least 1.
+        held: How many there are when none of them is missing, at least `running`, which it is by default. Who asks for
+            more asks for more than these: else one that comes and goes would be what is wanted, each time anew.
     """
-    fresh = [figure for figure in figures if figure.is_fresh]
+    held = running if held is None else held
+    current = [figure for figure in figures if figure.is_current]
     ongoing = sum(figure.ongoing for figure in figures)
-    pressure = _queue_pressure(fresh, goals)
-    wanted = max(ongoing / goals.target, _for_queue(pressure, running), _for_misses(fresh, goals, running))
+    pressure = _queue_pressure(current, goals)
+    wanted = max(ongoing / goals.target, _for_queue(pressure, held), _for_misses(current, goals, held))
     if wanted >= running:
         return wanted
+    fresh = [figure for figure in figures if figure.is_fresh]
     if len(fresh) < running:
         # A replica that says nothing may be the one with the queue.
         return running
@@ -116,34 +123,34 @@ def _fits(number: int, running: int, *, busy: float, ongoing: float, pressure: f
     return ongoing * stretch <= goals.target * number and pressure * stretch * running / number <= 1
 
 
-def _queue_pressure(fresh: Sequence[ReplicaFigures], goals: Goals) -> float:
+def _queue_pressure(current: Sequence[ReplicaFigures], goals: Goals) -> float:
     """Returns the greatest share of its goal that a class's predicted queue time has reached, mean of the replicas."""
-    if not fresh:
+    if not current:
         return 0.0
     return max(
-        sum(figure.queue_time.get(priority, 0.0) for figure in fresh) / len(fresh) / goals.queue_time[priority]
+        sum(figure.queue_time.get(priority, 0.0) for figure in current) / len(current) / goals.queue_time[priority]
         for priority in CLASSES
     )
 
 
-def _for_queue(pressure: float, running: int) -> float:
-    return running * min(_MOST_GROWTH, pressure) if pressure > 1 else 0.0
+def _for_queue(pressure: float, held: int) -> float:
+    return held * min(_MOST_GROWTH, pressure) if pressure > 1 else 0.0
 
 
-def _for_misses(fresh: Sequence[ReplicaFigures], goals: Goals, running: int) -> float:
+def _for_misses(current: Sequence[ReplicaFigures], goals: Goals, held: int) -> float:
     """Returns how many replicas would serve what was missed as well, at least one more; 0 where misses are few."""
-    if not fresh or sum(figure.busy for figure in fresh) / len(fresh) < _BUSY_ENOUGH:
+    if not current or sum(figure.busy for figure in current) / len(current) < _BUSY_ENOUGH:
         return 0.0
     worst = 0.0
     for priority in CLASSES:
-        ended = sum(figure.ended.get(priority, 0.0) for figure in fresh)
-        missed = sum(figure.missed.get(priority, 0.0) for figure in fresh)
+        ended = sum(figure.ended.get(priority, 0.0) for figure in current)
+        missed = sum(figure.missed.get(priority, 0.0) for figure in current)
         if ended > 0 and missed / ended > goals.misses[priority]:
             worst = max(worst, missed / ended)
     if not worst:
         return 0.0
     # What share is missed is what share of the pool is missing.
-    return max(running + 1.0, running / (1 - min(worst, 1 - 1 / _MOST_GROWTH)))
+    return max(held + 1.0, held / (1 - min(worst, 1 - 1 / _MOST_GROWTH)))
 
 
 def scaled(wanted: float, *, running: int, upscaling_factor: float, downscaling_factor: float) -> int:

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from server.autoscaling.calendar_feed import process_feed
+from server.autoscaling.policy_arguments import read_told, whole_settings
 from server.autoscaling.replica_reports import Point
 from server.autoscaling.scaler import Pool, Scaler
 from server.autoscaling.scaling_decision import ScalingState
-from server.config.autoscaling_settings import AutoscalingSettings
 
 if TYPE_CHECKING:
     from ray.serve.config import AutoscalingContext
@@ -32,14 +32,14 @@ class ScalingPolicy:
     """Decides how many replicas there shall be; Ray Serve makes one whenever a deployment's configuration changes.
 
     Args:
-        settings: `AutoscalingSettings`, as plain data.
-        initial: How many replicas there shall be at the start.
+        settings: Of autoscaling, but for those that Ray Serve's own configuration says (`policy_arguments`).
     """
 
-    def __init__(self, settings: dict[str, Any], initial: int) -> None:
-        valid = AutoscalingSettings.model_validate(settings)
-        feed = process_feed(valid.calendars) if valid.profile == "calendar" else None
-        self._scaler = Scaler(valid, initial=initial, calendars=feed)
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._settings = settings
+        # Made at the first call: only then is Ray Serve's configuration there, and an error does no harm.
+        self._told: dict[str, float] = {}
+        self._scaler: Scaler | None = None
         self._complained_at: float | None = None
 
     def __call__(self, context: AutoscalingContext) -> tuple[int, dict[str, Any]]:
@@ -52,12 +52,20 @@ class ScalingPolicy:
                 target=context.target_num_replicas,
                 reports=lambda: _by_replica(context.raw_metrics or {}),
             )
-            number, state = self._scaler.decide(state, pool, now=now)
+            number, state = self._scaler_for(context.config).decide(state, pool, now=now)
         except Exception:
             if self._may_complain():
                 logger.exception("autoscaling failed; the number of replicas stays as it is")
             number = context.target_num_replicas
         return number, {_STATE: state}
+
+    def _scaler_for(self, config: object) -> Scaler:
+        told = read_told(self._settings, config)
+        if self._scaler is None or told != self._told:
+            settings = whole_settings(self._settings, told)
+            feed = process_feed(settings.calendars) if settings.profile == "calendar" else None
+            self._scaler, self._told = Scaler(settings, calendars=feed), told
+        return self._scaler
 
     def _may_complain(self) -> bool:
         now = time.monotonic()

@@ -8,6 +8,7 @@ would, and needs no hook at a request's beginning; what has not ended yet counts
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 
@@ -18,6 +19,8 @@ from server.inference.batch_run import BatchRun
 from server.observation.request_record import Outcome, RequestKind, RequestRecord
 from server.observation.rpc_record import RpcRecord
 from server.refusal import Reason
+
+logger = logging.getLogger("ray.serve")
 
 # Refusals that another replica would have spared the caller.
 WANT_OF_CAPACITY = frozenset(
@@ -32,6 +35,8 @@ WANT_OF_CAPACITY = frozenset(
 _UNARY = frozenset({RequestKind.UNARY, RequestKind.BATCH_ITEM})
 # Seconds between two looks at the queue.
 _LOOK = 0.25
+# Seconds between two complaints: an error comes back with every look.
+_COMPLAINT_INTERVAL = 60.0
 
 
 class ReplicaLoad:
@@ -69,14 +74,25 @@ class ReplicaLoad:
 
     def look(self, statistics: Statistics) -> None:
         """Takes one look at the queue."""
+        waits = {priority: predicted_wait(statistics, priority) for priority in CLASSES}
         self._looks += 1
-        for priority in CLASSES:
-            self._waits[priority] += predicted_wait(statistics, priority)
+        for priority, wait in waits.items():
+            self._waits[priority] += wait
 
     async def run(self, statistics: Callable[[], Statistics]) -> None:
-        """Looks at the queue for as long as the replica serves; only where somebody asks for reports."""
+        """Looks at the queue for as long as the replica serves; only where somebody asks for reports.
+
+        A look that fails is no look, and is logged: if the watch ended, every queue would be reported as empty.
+        """
+        complained_at: float | None = None
         while True:
-            self.look(statistics())
+            try:
+                self.look(statistics())
+            except Exception:
+                now = self._clock()
+                if complained_at is None or now - complained_at >= _COMPLAINT_INTERVAL:
+                    complained_at = now
+                    logger.exception("autoscaling cannot look at the queue; looks that fail are left out")
             await asyncio.sleep(_LOOK)
 
     def report(self) -> dict[str, float]:

@@ -28,7 +28,7 @@ def metric(kind: str, priority: PriorityClass) -> str:
 
 
 def read_figures(
-    series: Mapping[str, Sequence[Point]], *, now: float, look_back: float, not_before: float
+    series: Mapping[str, Sequence[Point]], *, now: float, look_back: float, recent: float, changed: float, grown: float
 ) -> ReplicaFigures | None:
     """Returns what one replica reports, or None where it has reported nothing of ours.
 
@@ -36,7 +36,9 @@ def read_figures(
         series: Its figures by name, oldest first.
         now: Unix seconds.
         look_back: Seconds over which ongoing requests are averaged.
-        not_before: Unix seconds; a last report from before says nothing of the present number of replicas.
+        recent: Seconds for which a last report tells of pressure.
+        changed: Unix seconds; a last report from before says nothing of the present number of replicas.
+        grown: Unix seconds; a last report from before tells of a pressure that has been answered since.
     """
     busy = series.get(BUSY)
     if not busy:
@@ -46,16 +48,18 @@ def read_figures(
         named = {priority: series.get(metric(kind, priority)) for priority in CLASSES}
         return {priority: points[-1].value for priority, points in named.items() if points}
 
+    reported = busy[-1].timestamp
     ongoing = 0.0
     for priority in CLASSES:
         points = series.get(metric(ONGOING, priority), ())
-        recent = [point.value for point in points if point.timestamp >= now - look_back]
-        ongoing += sum(recent) / len(recent) if recent else 0.0
+        looked_back_on = [point.value for point in points if point.timestamp >= now - look_back]
+        ongoing += sum(looked_back_on) / len(looked_back_on) if looked_back_on else 0.0
     return ReplicaFigures(
         ongoing=ongoing,
         queue_time=last(QUEUE_TIME),
         ended=last(ENDED),
         missed=last(MISSED),
         busy=busy[-1].value,
-        is_fresh=busy[-1].timestamp > not_before,
+        is_fresh=reported > changed,
+        is_current=reported > changed or (reported > grown and now - reported <= recent),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from server.autoscaling.policy_arguments import policy_arguments
 from server.config.resource_presets import RESOURCES, gpu_share
 from server.config.settings import Settings
 
@@ -14,8 +15,8 @@ def scale_options(settings: Settings) -> dict[str, Any]:
     """Returns the deployment's options for the number of its replicas: a number, or how it is found.
 
     Ray Serve would apply delays and factors of its own to what a policy says; ours knows which ones hold at which hour,
-    so Ray Serve's do nothing. Nor is it told the number at the start: it would go back to it with every change of a
-    setting.
+    so Ray Serve's do nothing. Nor is it told a number for the start: it would go back to it with every change of a
+    setting. `replicas` is not used then.
     """
     scale = settings.autoscaling
     if not scale.enabled:
@@ -25,7 +26,7 @@ def scale_options(settings: Settings) -> dict[str, Any]:
         "autoscaling_config": {
             "min_replicas": scale.fewest_replicas(settings.replicas),
             "max_replicas": scale.most_replicas(settings.replicas),
-            # Shown beside Ray Serve's own figures; the policy takes the one of the moment.
+            # The policy takes all of these from here, but for the bounds and the target by the clock.
             "target_ongoing_requests": min(targets),
             "upscale_delay_s": 0.0,
             "downscale_delay_s": 0.0,
@@ -33,10 +34,7 @@ def scale_options(settings: Settings) -> dict[str, Any]:
             "downscaling_factor": 1.0,
             "metrics_interval_s": scale.metrics_interval_s,
             "look_back_period_s": scale.look_back_period_s,
-            "policy": {
-                "policy_function": POLICY,
-                "policy_kwargs": {"settings": scale.model_dump(mode="json"), "initial": settings.replicas},
-            },
+            "policy": {"policy_function": POLICY, "policy_kwargs": {"settings": policy_arguments(scale)}},
         }
     }
 

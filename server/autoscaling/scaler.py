@@ -9,15 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from server.autoscaling.demand import Goals, wanted_replicas
+from server.autoscaling.demand import Goals, ReplicaFigures, wanted_replicas
 from server.autoscaling.market_calendar import MarketCalendar, Phase
 from server.autoscaling.replica_reports import Point, read_figures
-from server.autoscaling.scaling_decision import ScalingState, decide
+from server.autoscaling.scaling_decision import ScalingState, decide, seen
 from server.config.autoscaling_settings import AutoscalingSettings
 from server.config.scale_profiles import SCALE_PROFILES, ScaleProfile
 
 # Seconds between two decisions. Ray Serve asks ten times a second, replicas report every few seconds.
 _INTERVAL = 1.0
+# Intervals between reports for which one tells of pressure: two that are lost, or late, blind nobody.
+_RECENT = 3
 
 
 class Calendars(Protocol):
@@ -50,13 +52,11 @@ class Scaler:
 
     Args:
         settings: Of autoscaling.
-        initial: How many replicas there shall be at the start, moved into the bounds of the moment.
         calendars: The hours of the markets; None where no profile depends on them.
     """
 
-    def __init__(self, settings: AutoscalingSettings, *, initial: int, calendars: Calendars | None = None) -> None:
+    def __init__(self, settings: AutoscalingSettings, *, calendars: Calendars | None = None) -> None:
         self._settings = settings
-        self._initial = initial
         self._calendars = calendars
         self._profile = None if calendars else settings.over(SCALE_PROFILES[settings.profile])  # type: ignore[index]
 
@@ -73,26 +73,38 @@ class Scaler:
 
     def decide(self, state: ScalingState, pool: Pool, *, now: float) -> tuple[int, ScalingState]:
         """Returns how many replicas there shall be, and the state for the next decision."""
-        if pool.running != state.running:
-            state = replace(state, running=pool.running, running_since=now)
+        state = seen(state, running=pool.running, target=pool.target, now=now)
         if state.decided_at is not None and 0 <= now - state.decided_at < _INTERVAL:
             return pool.target, state
         profile = self.profile_at(now)
         if profile is None:
             return pool.target, replace(state, decided_at=now)
         if pool.running == 0:
-            # The first replicas are starting, or all were lost: nothing is known of the load.
-            number = max(pool.target, self._initial if state.decided_at is None else 0)
-            number = max(profile.min_replicas, min(profile.max_replicas, number))
-            return number, replace(state, decided_at=now, direction=0)
+            # The first replicas are starting, all were lost, or the controller was and has not found them yet: nothing
+            # is known of the load, so none is given up, not even above the profile's most. Who wanted more still does.
+            number = max(pool.target, profile.min_replicas)
+            return number, replace(state, decided_at=now, direction=max(0, state.direction))
+        held = max(pool.running, state.held)
+        figures = self._figures(pool, state, now)
+        wanted = wanted_replicas(figures, self._goals(profile), running=pool.running, held=held)
+        # Growth is a step from how many there are when none is missing.
+        running = held if wanted > held else pool.running
+        return decide(state, wanted, running=running, target=pool.target, profile=profile, now=now)
+
+    def _figures(self, pool: Pool, state: ScalingState, now: float) -> list[ReplicaFigures]:
+        settings = self._settings
         read = (
-            read_figures(series, now=now, look_back=self._settings.look_back_period_s, not_before=state.running_since)
+            read_figures(
+                series,
+                now=now,
+                look_back=settings.look_back_period_s,
+                recent=_RECENT * settings.metrics_interval_s,
+                changed=state.running_since,
+                grown=state.held_since,
+            )
             for series in pool.reports()
         )
-        wanted = wanted_replicas(
-            [figures for figures in read if figures is not None], self._goals(profile), running=pool.running
-        )
-        return decide(state, wanted, running=pool.running, target=pool.target, profile=profile, now=now)
+        return [figures for figures in read if figures is not None]
 
     def _goals(self, profile: ScaleProfile) -> Goals:
         settings = self._settings

@@ -25,6 +25,8 @@ class ScalingState:
         since: Since when, without a pause.
         running: How many replicas ran at the last decision.
         running_since: Since when as many.
+        held: How many there are when none is missing: the most that ran of those that there shall be.
+        held_since: Since when it is as many, but for those that left since.
     """
 
     decided_at: float | None = None
@@ -32,6 +34,30 @@ class ScalingState:
     since: float = 0.0
     running: int = 0
     running_since: float = 0.0
+    held: int = 0
+    held_since: float = 0.0
+
+
+def seen(state: ScalingState, *, running: int, target: int, now: float) -> ScalingState:
+    """Returns the state with the present number of replicas, seen at every call.
+
+    `running_since` begins anew with each change. `held_since` does with growth alone: a replica that comes and goes
+    changes nothing of it, nor do those that an update adds for a while, above how many there shall be.
+
+    Args:
+        state: Of the last time.
+        running: How many replicas run.
+        target: How many there shall be by the last decision.
+        now: Unix seconds.
+    """
+    if now < max(state.running_since, state.held_since):
+        # The clock was set back: reports by the new time are not from before.
+        state = replace(state, running_since=min(state.running_since, now), held_since=min(state.held_since, now))
+    if running != state.running:
+        state = replace(state, running=running, running_since=now)
+    if (held := min(running, target)) > state.held:
+        return replace(state, held=held, held_since=now)
+    return replace(state, held=target) if target < state.held else state
 
 
 def decide(

@@ -18,6 +18,10 @@ from server.config.scale_profiles import (
     ScaleProfileName,
 )
 
+# Ray Serve takes a replica's figures so often in a look-back period, or as often as it sends them. Of what is taken
+# between two sendings only the last is read, so a shorter period would hide part of what was counted.
+_POINTS = 5
+
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
 
@@ -126,7 +130,8 @@ class AutoscalingSettings(ScaleOverrides):
         default=10.0, description="Seconds between two reports of a replica"
     )
     look_back_period_s: Annotated[float, Field(ge=0.2, le=3600)] = Field(
-        default=120.0, description="Seconds over which ongoing requests are averaged"
+        default=120.0,
+        description="Seconds over which ongoing requests are averaged; at least five times metrics_interval_s",
     )
     resources: ResourcesName = Field(
         default="",
@@ -140,8 +145,12 @@ class AutoscalingSettings(ScaleOverrides):
             raise ValueError("profile calendar needs calendars, as in [XNYS, XLON] or [24x5]")
         if self.profile != "calendar" and (self.calendars or self.open != OpenScale() or self.closed != ClosedScale()):
             raise ValueError("calendars, open and closed count with profile calendar only; set it, or leave them out")
-        if self.look_back_period_s <= self.metrics_interval_s:
-            raise ValueError("look_back_period_s must be above metrics_interval_s; lower the interval")
+        if self.look_back_period_s < _POINTS * self.metrics_interval_s:
+            raise ValueError(
+                f"look_back_period_s {self.look_back_period_s:g} is below {_POINTS} x metrics_interval_s "
+                f"{self.metrics_interval_s:g}, so that part of the misses would go unseen; raise it to "
+                f"{_POINTS * self.metrics_interval_s:g} or lower metrics_interval_s"
+            )
         for name, profile in self.profiles().items():
             if profile.min_replicas > profile.max_replicas:
                 raise ValueError(
@@ -184,7 +193,7 @@ def scale_fault(scale: AutoscalingSettings, *, replicas: int, replica_cpus: floa
 
     Args:
         scale: The settings of autoscaling.
-        replicas: Number of replicas without it; with it their number at the start.
+        replicas: Number of replicas without it; not used with it.
         replica_cpus: CPUs of one, as set.
         shares_windows: Whether replicas share the symbols' windows, or were allowed not to.
     """
@@ -195,8 +204,6 @@ def scale_fault(scale: AutoscalingSettings, *, replicas: int, replica_cpus: floa
             f"{which} windows that they share: set windows.store to redis with windows.redis_url, or, "
             "if no client streams ticks or predicts by symbol, windows.allow_split to true"
         )
-    if replicas > most:
-        return f"replicas {replicas} is above the {most} that autoscaling allows; lower it or raise max_replicas"
     if scale.enabled and not (replica_cpus or scale.cpus()):
         return "autoscaling needs replica_cpus or autoscaling.resources: no share of a machine is even for long"
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -37,4 +38,5 @@ RESOURCES: Mapping[str, ReplicaResources] = {
 
 def gpu_share(max_batch_size: int) -> float:
     """Returns the share of a GPU that batches of this size are given where no size of a replica says it; 0.01 to 1."""
-    return max(0.01, min(1.0, round(max_batch_size / _WHOLE_GPU_BATCH, 2)))
+    # A half goes up, as in the Helm chart's arithmetic; Python's own rounding would take it to the even digit.
+    return max(0.01, min(1.0, math.floor(100 * max_batch_size / _WHOLE_GPU_BATCH + 0.5) / 100))

@@ -98,7 +98,7 @@ class Settings(BaseSettings):
         description="Threads of one engine call; 0: the replica's CPUs less one for the event loop and the proxy",
     )
 
-    replicas: int = Field(default=1, ge=1, description="Number of replicas; with autoscaling, at the start")
+    replicas: int = Field(default=1, ge=1, description="Number of replicas; not used with autoscaling")
     autoscaling: AutoscalingSettings = AutoscalingSettings()
     replica_cpus: float = Field(
         default=0.0, ge=0, description="CPUs of one replica; 0: the machine's, shared evenly by the replicas"

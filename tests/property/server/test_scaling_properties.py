@@ -35,6 +35,7 @@ figures = st.builds(
     missed=st.just({}),
     busy=shares,
     is_fresh=st.booleans(),
+    is_current=st.booleans(),
 )
 
 

@@ -84,10 +84,23 @@ def test_requests_in_hand_are_those_that_fewer_would_have() -> None:
 
 def test_nobody_goes_until_all_have_reported() -> None:
     """The one that says nothing may be the one with the queue; what was reported before a change counts for nothing."""
-    idle, stale = ReplicaFigures(), ReplicaFigures(is_fresh=False, queue_time={STANDARD: 9.0}, busy=1.0)
+    idle = ReplicaFigures()
+    stale = ReplicaFigures(is_fresh=False, is_current=False, queue_time={STANDARD: 9.0}, busy=1.0)
     assert wanted_replicas([idle, idle], GOALS, running=3) == 3
     assert wanted_replicas([idle, idle, stale], GOALS, running=3) == 3
     assert wanted_replicas([idle, idle, idle], GOALS, running=3) == 0
+
+
+@pytest.mark.parametrize(
+    "pressed",
+    [
+        ReplicaFigures(is_fresh=False, queue_time={STANDARD: 0.3}),
+        ReplicaFigures(is_fresh=False, ended={STANDARD: 90}, missed={STANDARD: 30}, busy=1.0),
+    ],
+)
+def test_growth_needs_no_report_of_the_present_number(pressed: ReplicaFigures) -> None:
+    """And asks for more than there are when none is missing, though one of four is away."""
+    assert wanted_replicas([pressed] * 3, GOALS, running=3, held=4) == pytest.approx(6)
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,28 @@ from typing import Any
 
 import pytest
 
+from scripts.layering import ROOT
 from server.autoscaling.demand import CLASSES
+from server.autoscaling.policy_arguments import policy_arguments, read_told, whole_settings
 from server.autoscaling.replica_reports import BUSY, ONGOING, metric
 from server.autoscaling.scale_options import scale_options
+from server.config.autoscaling_settings import AutoscalingSettings
 from server.config.given_settings import GivenSettings
 from server.config.settings import Settings
+from server.serve_config import cluster_config
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray's own, at import
     from ray.serve._private.autoscaling_state import _resolve_policy_callable
     from ray.serve._private.common import DeploymentID, ReplicaID, TimeStampedValue
+    from ray.serve._private.config import DeploymentConfig
+    from ray.serve._private.deploy_utils import get_app_code_version
     from ray.serve.autoscaling_policy import _apply_autoscaling_config
     from ray.serve.config import AutoscalingConfig, AutoscalingContext
+    from ray.serve.schema import ServeApplicationSchema
+
+# Ray's remark on a field that it still honours.
+pytestmark = pytest.mark.filterwarnings("ignore:The `metrics_interval_s` field:DeprecationWarning")
 
 DEPLOYMENT = DeploymentID(name="predictor", app_name="tickserve")
 
@@ -156,6 +166,116 @@ def test_a_new_policy_leaves_the_replicas_that_run() -> None:
     controller.tick(20, ongoing=5.0)
     assert controller.target == 8
     assert controller.config.initial_replicas is None
+
+
+def test_bounds_and_target_are_those_that_ray_serve_is_told_now() -> None:
+    """Not those of the policy's arguments: they may change without a new build."""
+    controller = Controller()
+    controller.tick()
+    assert controller.target == 2
+    controller.config = configured(min_replicas=3, max_replicas=6, target_ongoing_requests=10)
+    controller.tick(10)
+    assert controller.target == 3
+    controller.tick(310, ongoing=15.0)
+    assert controller.target == 5
+    controller.tick(350, ongoing=90.0)
+    assert controller.target == 6
+
+
+def test_settings_that_contradict_each_other_change_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """A configuration written by hand must not stop the controller when it starts."""
+    config = configured().model_copy(update={"look_back_period_s": 1.0})
+    caplog.clear()
+    with caplog.at_level(logging.ERROR, logger="ray.serve"):
+        policy = _resolve_policy_callable(config.policy)
+        assert policy(context(config, now=1e9, running=3, target=3))[0] == 3
+    assert "look_back_period_s 1 is below" in caplog.text
+
+
+def code_version(made: Settings) -> str:
+    """Returns by what Ray Serve tells whether it must build the application anew."""
+    [app] = cluster_config(made, one_node=True)["applications"]
+    return str(get_app_code_version(ServeApplicationSchema.model_validate(app)))
+
+
+LIVE: dict[str, dict[str, Any]] = {
+    "min_replicas": {"min_replicas": 3},
+    "max_replicas": {"max_replicas": 9},
+    "target_ongoing_requests": {"target_ongoing_requests": 7},
+    "metrics_interval_s": {"metrics_interval_s": 5},
+    "look_back_period_s": {"look_back_period_s": 60},
+    "resources": {"resources": "large"},
+}
+BUILT: dict[str, dict[str, Any]] = {
+    "profile": {"profile": "market_hours"},
+    "upscale_delay_s": {"upscale_delay_s": 1},
+    "downscale_delay_s": {"downscale_delay_s": 1},
+    "upscaling_factor": {"upscaling_factor": 3},
+    "downscaling_factor": {"downscaling_factor": 3},
+    "queue_time": {"queue_time": {"standard": 0.1}},
+    "misses": {"misses": {"standard": 0.1}},
+    "busy": {"busy": 0.5},
+    "pre_scale": {"pre_scale": 60},
+    "calendars": {"profile": "calendar", "calendars": ["XNYS"]},
+    "open": {"profile": "calendar", "calendars": ["XNYS"], "open": {"min_replicas": 6}},
+    "closed": {"profile": "calendar", "calendars": ["XNYS"], "closed": {"min_replicas": 1}},
+}
+
+
+def of_cluster(autoscaling: dict[str, Any], **values: Any) -> Settings:
+    """Returns settings that mean the same on every node."""
+    scale = {"enabled": True, "resources": "small", **autoscaling}
+    windows = {"allow_split": True}
+    return GivenSettings.model_validate({"registry": "/srv", "windows": windows, "autoscaling": scale, **values})
+
+
+@pytest.mark.parametrize("change", LIVE.values(), ids=LIVE)
+def test_more_or_fewer_replicas_need_no_new_build(change: dict[str, Any]) -> None:
+    """By Ray Serve's own mark: a build cuts every call for seconds, and replaces all replicas."""
+    assert code_version(of_cluster(change)) == code_version(of_cluster({}))
+
+
+def test_nor_does_their_number_without_autoscaling() -> None:
+    """Whether it is on or not; but turning it on is one, since a policy comes into force."""
+    for scale in ({}, {"enabled": False}):
+        assert code_version(of_cluster(scale, replicas=4)) == code_version(of_cluster(scale, replicas=1))
+    assert code_version(of_cluster({"enabled": False})) != code_version(of_cluster({}))
+
+
+@pytest.mark.parametrize("change", BUILT.values(), ids=BUILT)
+def test_what_only_the_policy_knows_needs_one(change: dict[str, Any]) -> None:
+    """As docs/autoscaling.md says."""
+    assert code_version(of_cluster(change)) != code_version(of_cluster({}))
+
+
+def test_by_the_clock_bounds_need_one_as_well() -> None:
+    """Ray Serve has fields for one profile, and the clock knows two."""
+    by_clock = {"profile": "calendar", "calendars": ["XNYS"]}
+    for name in ("metrics_interval_s", "look_back_period_s", "resources"):
+        assert code_version(of_cluster(by_clock | LIVE[name])) == code_version(of_cluster(by_clock))
+    for name in ("min_replicas", "max_replicas", "target_ongoing_requests"):
+        assert code_version(of_cluster(by_clock | LIVE[name])) != code_version(of_cluster(by_clock))
+
+
+def test_every_setting_is_live_or_built() -> None:
+    """And the page names those that are live."""
+    assert {*LIVE, *BUILT, "enabled"} == set(AutoscalingSettings.model_fields)
+    page = (ROOT / "docs/autoscaling.md").read_text(encoding="utf-8")
+    [said] = [line for line in page.splitlines() if line.startswith("| live |")]
+    assert {name for name in AutoscalingSettings.model_fields if f"`{name}`" in said} == set(LIVE)
+
+
+@pytest.mark.parametrize("profile", [{}, {"profile": "calendar", "calendars": ["XLON"], "open": {"max_replicas": 40}}])
+def test_arguments_and_configuration_together_are_the_settings(profile: dict[str, Any]) -> None:
+    """Through the form in which the configuration travels to the controller, to which sizes do not matter."""
+    given = {"busy": 0.6, "upscale_delay_s": 4, "metrics_interval_s": 2, "look_back_period_s": 33.5, **profile}
+    made = settings(**given, min_replicas=4, max_replicas=11, target_ongoing_requests=2.5).autoscaling
+    sent = DeploymentConfig(autoscaling_config=configured(**made.model_dump()), num_replicas=None).to_proto_bytes()
+    config = DeploymentConfig.from_proto_bytes(sent).autoscaling_config
+    arguments = policy_arguments(made)
+    read = whole_settings(arguments, read_told(arguments, config))
+    assert read.profiles() == made.profiles()
+    assert read.model_dump(exclude={"enabled", "resources"}) == made.model_dump(exclude={"enabled", "resources"})
 
 
 def test_what_travels_is_plain_data() -> None:

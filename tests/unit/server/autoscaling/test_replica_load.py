@@ -1,6 +1,8 @@
 """Laws of what a replica reports: unary requests by Little's law, misses, waits, the engine's busy share."""
 
+import asyncio
 import dataclasses
+import logging
 
 import pytest
 
@@ -181,7 +183,7 @@ def test_what_is_reported_is_read_back() -> None:
         clock.now += 10
         for name, value in load.report().items():
             series.setdefault(name, []).append(Taken(moment, value))
-    read = read_figures(series, now=20.0, look_back=15.0, not_before=19.0)
+    read = read_figures(series, now=20.0, look_back=15.0, recent=30.0, changed=19.0, grown=0.0)
     assert read is not None
     assert read.ongoing == pytest.approx(1.5)
     assert read.queue_time == pytest.approx({REAL_TIME: 0, STANDARD: 0, BACKGROUND: 0.1})
@@ -190,8 +192,58 @@ def test_what_is_reported_is_read_back() -> None:
         missed={REAL_TIME: 1, STANDARD: 0, BACKGROUND: 0},
         busy=0.0,
         is_fresh=True,
+        is_current=True,
     )
-    stale = read_figures(series, now=20.0, look_back=15.0, not_before=20.0)
-    assert stale is not None
-    assert not stale.is_fresh
-    assert read_figures({"running_requests": [Taken(0, 7)]}, now=1, look_back=9, not_before=0) is None
+    alien = {"running_requests": [Taken(0, 7)]}
+    assert read_figures(alien, now=1, look_back=9, recent=30, changed=0, grown=0) is None
+
+
+@pytest.mark.parametrize(
+    ("now", "changed", "grown", "expected"),
+    [
+        (25.0, 19.0, 0.0, (True, True)),
+        (99.0, 19.0, 0.0, (True, True)),  # nothing has changed since, however old it is
+        (25.0, 21.0, 0.0, (False, True)),  # one went away, or came back: the pressure was there
+        (25.0, 21.0, 20.0, (False, False)),  # the pool has grown since: that was the answer
+        (51.0, 21.0, 0.0, (False, False)),  # too old
+    ],
+)
+def test_a_report_counts_for_growth_longer_than_for_shrinking(
+    now: float, changed: float, grown: float, expected: tuple[bool, bool]
+) -> None:
+    """Fewer need reports of the present number of replicas; more need such of a pressure not yet answered."""
+    read = read_figures({BUSY: [Taken(20.0, 1.0)]}, now=now, look_back=15.0, recent=30.0, changed=changed, grown=grown)
+    assert read is not None
+    assert (read.is_fresh, read.is_current) == expected
+
+
+class BrokenError(Exception):
+    """What a look at the queue may raise."""
+
+
+async def test_a_look_that_fails_does_not_end_the_watch(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next one counts, alone; the failures are logged once a minute. Without that the queue would read as empty."""
+    clock, looks = Clock(), 0
+    load = ReplicaLoad(clock)
+
+    async def passed(seconds: float) -> None:
+        clock.now += seconds
+        if looks == 1000:
+            raise asyncio.CancelledError
+
+    def broken_but_for_the_last() -> Statistics:
+        nonlocal looks
+        looks += 1
+        if looks < 1000:
+            raise BrokenError
+        return statistics({STANDARD: 8})
+
+    monkeypatch.setattr("server.autoscaling.replica_load.asyncio.sleep", passed)
+    with caplog.at_level(logging.ERROR, logger="ray.serve"), pytest.raises(asyncio.CancelledError):
+        await load.run(broken_but_for_the_last)
+    assert load.report()[metric(QUEUE_TIME, STANDARD)] == pytest.approx(0.04)
+    # A thousand quarters of a second are four minutes and a bit.
+    assert len(caplog.records) == 5
+    assert all(record.exc_info and record.exc_info[0] is BrokenError for record in caplog.records)

@@ -73,10 +73,10 @@ class Service:
         return [report] * self.running
 
 
-def scaler(hours: Clock | None = None, *, initial: int = 1, **settings: object) -> Scaler:
+def scaler(hours: Clock | None = None, **settings: object) -> Scaler:
     """Returns a policy."""
     made = AutoscalingSettings.model_validate({"enabled": True, **settings})
-    return Scaler(made, initial=initial, calendars=hours)
+    return Scaler(made, calendars=hours)
 
 
 def by_calendar(hours: Clock, **settings: Any) -> Scaler:
@@ -102,13 +102,30 @@ def test_a_pause_begins_the_delay_anew() -> None:
     assert service.history == []
 
 
-def test_the_pool_starts_with_as_many_as_asked_for_within_bounds() -> None:
-    """And that holds at the start alone: a change of settings finds replicas running, and leaves them."""
-    for initial, expected in ((1, 2), (7, 7), (99, 20)):
-        target, _ = scaler(initial=initial).decide(ScalingState(), Pool(running=0, target=2, reports=list), now=5.0)
-        assert target == expected
-    target, _ = scaler(initial=2).decide(ScalingState(), Pool(running=9, target=9, reports=list), now=5.0)
+@pytest.mark.parametrize(("now", "least"), [(OPENS - 2000, 2), (OPENS - 900, 5), (OPENS, 5), (CLOSES, 2)])
+def test_the_pool_starts_with_the_least_of_the_moment(now: float, least: int) -> None:
+    """Ray Serve begins with the least of the whole day."""
+    target, _ = by_calendar(Clock()).decide(ScalingState(), Pool(running=0, target=2, reports=list), now=now)
+    assert target == least
+
+
+def test_a_change_of_settings_leaves_the_replicas_that_run() -> None:
+    """It comes without any state."""
+    target, _ = scaler().decide(ScalingState(), Pool(running=9, target=9, reports=list), now=5.0)
     assert target == 9
+
+
+def test_a_new_controller_keeps_the_number_until_it_has_found_the_replicas() -> None:
+    """It knows the number and no state; and what is above the profile's most still goes after its delay, not before."""
+    service = Service(by_calendar(Clock()), at=CLOSES + 100, running=25, ongoing=lambda _: 0.0)
+    for tick in range(50):
+        pool = Pool(running=0, target=25, reports=list)
+        target, service.state = service.scaler.decide(service.state, pool, now=service.now + tick / 10)
+        assert target == 25
+    service.run(300)
+    assert service.history == []
+    service.run(10)
+    assert service.history[0][1] == 10
 
 
 def test_all_replicas_lost_are_replaced() -> None:

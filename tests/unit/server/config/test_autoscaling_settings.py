@@ -1,5 +1,6 @@
 """Laws of the settings of autoscaling: what contradicts itself is refused with the remedy, and what wins over what."""
 
+import warnings
 from typing import Any
 
 import pytest
@@ -28,10 +29,14 @@ def settings(autoscaling: dict[str, Any] | None = None, **values: Any) -> Settin
         ({"profile": "calendar", "calendars": ["NYSE-ish"]}, {}, "no calendar; take an exchange's market identifier"),
         ({"min_replicas": 21}, {}, "above max_replicas 20 of profile default; set both"),
         ({"min_replicas": 0}, {}, "greater than or equal to 1"),
-        ({"look_back_period_s": 5}, {}, "must be above metrics_interval_s"),
+        (
+            {"look_back_period_s": 49},
+            {},
+            "look_back_period_s 49 is below 5 x metrics_interval_s 10.* raise it to 50 or",
+        ),
+        ({"metrics_interval_s": 30}, {}, "raise it to 150 or lower metrics_interval_s"),
         ({"enabled": True}, {}, "needs replica_cpus or autoscaling.resources"),
         ({"enabled": True}, {"replica_cpus": 1, "windows": {}}, "windows that they share: set windows.store to redis"),
-        ({"enabled": True}, {"replica_cpus": 1, "replicas": 21}, "raise max_replicas"),
         ({"profile": "legacy"}, {}, "profile"),
         ({"target_num_ongoing_requests_per_replica": 5}, {}, "Extra inputs"),
     ],
@@ -48,6 +53,21 @@ def test_one_replica_needs_no_shared_windows() -> None:
     assert one.autoscaling.most_replicas(one.replicas) == 1
     off = settings({"max_replicas": 9}, windows={})
     assert off.autoscaling.most_replicas(off.replicas) == 1
+
+
+def test_the_number_of_replicas_is_not_used_with_autoscaling() -> None:
+    """It bounds nothing, and contradicts nothing."""
+    made = [settings({"enabled": True}, replica_cpus=1, replicas=replicas) for replicas in (1, 999)]
+    assert scale_options(made[0]) == scale_options(made[1])
+
+
+def test_the_shortest_look_back_shows_every_report() -> None:
+    """Ray Serve takes points so often that none lies between two that are sent, at the bound as well."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray's own, at import
+        from ray.serve._private.constants import RAY_SERVE_AUTOSCALING_METRIC_RECORD_INTERVAL_FACTOR as FACTOR
+    scale = AutoscalingSettings(metrics_interval_s=10, look_back_period_s=50)
+    assert scale.look_back_period_s * FACTOR >= scale.metrics_interval_s
 
 
 def test_the_environment_reaches_every_value(monkeypatch: pytest.MonkeyPatch) -> None:
