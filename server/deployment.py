@@ -38,6 +38,7 @@ from server.observation.sampler import process_sampler
 from server.replica import Replica
 from server.rpc.dispatch import Dispatcher, NoMessage
 from server.security.authorizer import process_authorizer
+from server.serve_config import SCALE_FIELDS
 from server.statistics.ray_statistics_board import RayStatisticsBoard
 from server.telemetry.logging_setup import Logs, log_to_replica_file
 from server.telemetry.scrape_port import Page
@@ -93,13 +94,14 @@ class PredictorDeployment(OipMethods):
         """Puts the live settings in force: Ray Serve calls it before the first request, and whenever they change.
 
         Args:
-            live: The settings of `LIVE_FIELDS` as plain data; at the first time others as well, which then win over the
-                constructor's (`server.renewal`).
+            live: The settings of `LIVE_FIELDS` and `SCALE_FIELDS` as plain data; at the first time others as well,
+                which then win over the constructor's (`server.renewal`).
         """
         if self._replica is None:
             self._settings = {**self._settings, **live}
         else:
-            self._settings = {**self._settings, **{name: live[name] for name in LIVE_FIELDS & live.keys()}}
+            known = (LIVE_FIELDS | SCALE_FIELDS) & live.keys()
+            self._settings = {**self._settings, **{name: live[name] for name in known}}
         settings = GivenSettings(**self._settings)
         self._live = settings
         replica_id = serve.get_replica_context().replica_id.unique_id

@@ -188,10 +188,22 @@ class _MasterPool(SentinelConnectionPool, BlockingConnectionPool):
             MasterNotFoundError: No Sentinel answers, or none knows a master that is up.
         """
         if self._look is None or self._look.done():
-            asking = super().get_master_address()  # type: ignore[no-untyped-call]
-            self._look = asyncio.get_running_loop().create_task(asking)
+            self._look = asyncio.get_running_loop().create_task(self._find())
             self._look.add_done_callback(_heed)
         return await asyncio.shield(self._look)
+
+    async def _find(self) -> tuple[str, int]:
+        """Asks the Sentinels, and gives up idle connections to a former master without a word to it.
+
+        The library waits for each to close, which over TLS takes half a minute where that machine is gone, and here all
+        would wait with it.
+        """
+        address: tuple[str, int] = await self.sentinel_manager.discover_master(self.service_name)
+        if self.master_address != address:
+            self.master_address = address
+            for idle in list(self._available_connections):
+                await idle.disconnect(nowait=True)
+        return address
 
     async def aclose(self) -> None:
         """Ends the look and all connections, those to the Sentinels too. Idempotent."""

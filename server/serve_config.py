@@ -21,8 +21,9 @@ from server.renewal import renewed
 
 APPLICATION = "tickserve"
 DEPLOYMENT = "predictor"
-# Said in the deployment's own section: another number of replicas needs no new ones.
-_SCALE_FIELDS = {"replicas", "autoscaling", "max_surge_percent"}
+# Said in the deployment's own section: another number of replicas needs no new ones. They travel as live settings do,
+# or a new replica would hold the number of the start against settings that are valid with another.
+SCALE_FIELDS = frozenset({"replicas", "autoscaling", "max_surge_percent"})
 # What building the application needs, where it has weights to import.
 _BUILD_FIELDS = ("registry", "model_path", "default_model")
 # Functions that build the application: from this machine's settings, and from what they are given alone.
@@ -37,7 +38,7 @@ def deployment_options(settings: Settings) -> dict[str, Any]:
         "name": DEPLOYMENT,
         **scale_options(settings),
         "max_surge_percent": settings.max_surge_percent,
-        "user_config": settings.model_dump(mode="json", include=set(LIVE_FIELDS)),
+        "user_config": settings.model_dump(mode="json", include=set(LIVE_FIELDS | SCALE_FIELDS)),
         # Far above any load: the scheduler's queue must see every request, for it alone knows which one matters.
         "max_ongoing_requests": 100_000,
         "max_queued_requests": -1,
@@ -62,7 +63,7 @@ def cluster_config(settings: Settings, *, one_node: bool = False) -> dict[str, A
 
     Every setting travels as `user_config`, and what new settings need new replicas for changes a mark: deployed again,
     it never makes Ray Serve build the application anew, which would leave the proxies without replicas meanwhile
-    (`server.renewal`).
+    (`server.renewal`), but for what the policy of autoscaling alone knows (`server.autoscaling.policy_arguments`).
 
     Args:
         settings: The server's settings; nothing in them may depend on this machine.
@@ -113,7 +114,7 @@ def _config(settings: Settings) -> dict[str, Any]:
                 "name": APPLICATION,
                 "route_prefix": "/",
                 "import_path": _BUILD,
-                "args": settings.model_dump(mode="json", exclude=set(LIVE_FIELDS) | _SCALE_FIELDS),
+                "args": settings.model_dump(mode="json", exclude=set(LIVE_FIELDS | SCALE_FIELDS)),
                 "deployments": [deployment_options(settings)],
             }
         ],

@@ -15,6 +15,7 @@ from server.http.original_stats import EngineTally
 from server.rpc.dispatch import Dispatcher
 from server.rpc.ingress import METHODS, STREAMED_METHODS
 from server.runtime_env import RuntimeEnvironmentError
+from server.serve_config import SCALE_FIELDS
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray's own, at import
@@ -202,6 +203,21 @@ async def test_settings_that_need_a_new_replica_count_at_its_beginning_alone(
     assert replica.settings[-1].max_symbols == 7
 
 
+async def test_another_number_of_replicas_comes_with_what_is_only_valid_with_it(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two replicas need shared windows, one does not: a new replica does not hold the start's two against them."""
+    live = {name: settings.pop(name) for name in LIVE_FIELDS}
+    shared, own = settings["windows"] | {"store": "redis", "redis_url": "redis://h:1"}, settings["windows"]
+    deployment = configured_by_ray({**settings, "windows": shared, "replicas": 2}, monkeypatch)
+    await deployment.reconfigure({**settings, "windows": own, "replicas": 1, **live})
+    assert deployment._replica.settings[-1].windows.store == "memory"
+    running = configured_by_ray({**settings, "windows": shared, "replicas": 1}, monkeypatch)
+    await running.reconfigure({**settings, "windows": shared, "replicas": 1, **live})
+    await running.reconfigure({**settings, "windows": shared, "replicas": 3, **live})
+    assert running._replica.settings[-1].replicas == 3
+
+
 def test_only_static_settings_are_baked_into_a_replica() -> None:
     """Deployed again with other live settings an application differs in what reaches replicas that run, alone."""
     deployments = []
@@ -209,7 +225,7 @@ def test_only_static_settings_are_baked_into_a_replica() -> None:
         deployment = application(Settings(max_symbols=max_symbols))._bound_deployment
         deployments.append(deployment)
         assert deployment.user_config["max_symbols"] == max_symbols
-        assert deployment.user_config.keys() == LIVE_FIELDS
+        assert deployment.user_config.keys() == LIVE_FIELDS | SCALE_FIELDS
     first, second = ([*deployment.init_args, deployment.init_kwargs] for deployment in deployments)
     assert first == second
     assert not first[0].keys() & LIVE_FIELDS

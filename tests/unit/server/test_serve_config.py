@@ -88,15 +88,12 @@ def test_a_cluster_gets_the_same_options_and_all_settings() -> None:
 
 
 def test_a_replica_of_a_cluster_has_the_settings_that_were_printed() -> None:
-    """Whatever the building of the application found on its node, each setting but the scale is sent."""
+    """Whatever the building of the application found on its node, each setting is sent."""
     settings = cluster_settings(engine="torchscript", max_symbols=7)
     sent = deployment_of(cluster_config(settings))["user_config"]
-    unsent = {name for name in Settings.model_fields if name not in sent}
-    assert unsent == {"replicas", "autoscaling", "max_surge_percent"}
+    assert sent.keys() == Settings.model_fields.keys()
     received = GivenSettings(**json.loads(json.dumps(sent)))
-    assert received == settings.model_copy(
-        update={"replicas": 1, "max_surge_percent": received.max_surge_percent, "engine_threads": 1}
-    )
+    assert received == settings.model_copy(update={"engine_threads": 1})
 
 
 def test_no_change_of_settings_builds_the_application_anew() -> None:
