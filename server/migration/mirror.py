@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from server.migration.agreement import Agreement
+from server.migration.content_coding import decoded
 from server.migration.original_answers import UnreadableAnswerError, differences, results_of
 
 OK = 200
@@ -25,7 +26,8 @@ class Exchange:
         path: One of the compared ones.
         headers: That go with the copy.
         body: Of the request.
-        answer: The old service's body.
+        answer: The old service's body, as it was sent.
+        coding: Its content coding; empty: none.
         seconds: That it took.
     """
 
@@ -33,6 +35,7 @@ class Exchange:
     headers: Mapping[str, str]
     body: bytes
     answer: bytes
+    coding: str = ""
     seconds: float
 
     @property
@@ -71,16 +74,25 @@ class Mirror:
         agreement: Counts.
         max_waiting: Most exchanges that wait.
         max_bytes: Most bytes that they hold together, those being put included.
+        max_answer: Most bytes of an answer whose content coding is taken off.
         workers: How many are put at once.
     """
 
     def __init__(
-        self, ask: Ask, agreement: Agreement, *, max_waiting: int = 256, max_bytes: int = 64 * 2**20, workers: int = 4
+        self,
+        ask: Ask,
+        agreement: Agreement,
+        *,
+        max_waiting: int = 256,
+        max_bytes: int = 64 * 2**20,
+        max_answer: int = 8 * 2**20,
+        workers: int = 4,
     ) -> None:
         self._ask = ask
         self._agreement = agreement
         self._waiting: asyncio.Queue[Exchange] = asyncio.Queue(max_waiting)
         self._max_bytes = max_bytes
+        self._max_answer = max_answer
         self._bytes = 0
         self._worker_count = workers
         self._workers: list[asyncio.Task[None]] = []
@@ -128,7 +140,12 @@ class Mirror:
         except AskError as error:
             self._agreement.new_failed(str(error))
             return
-        count(self._agreement, exchange.path, exchange.answer, exchange.seconds, answer)
+        try:
+            old = decoded(exchange.answer, exchange.coding, most=self._max_answer)
+        except UnreadableAnswerError:
+            self._agreement.unreadable()
+            return
+        count(self._agreement, exchange.path, old, exchange.seconds, answer)
 
 
 def count(agreement: Agreement, path: str, old: bytes, old_seconds: float, new: NewAnswer) -> None:

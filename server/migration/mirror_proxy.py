@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -17,6 +17,7 @@ from aiohttp import web
 from server.migration.agreement import Agreement
 from server.migration.mirror import OK, AskError, Exchange, Mirror, NewAnswer
 from server.migration.original_answers import COMPARED_PATHS
+from server.migration.tee import CopyRoom, Tee
 
 # Of one connection, not of the message (RFC 9110, section 7.6.1).
 _HOP_BY_HOP = frozenset(
@@ -38,6 +39,7 @@ class MirrorPlan:
         old_timeout: Seconds that the old service may take.
         new_timeout: Seconds that the new one may take for a copy.
         max_body: Bytes of a body, up to which it is mirrored.
+        max_copies: Bytes of the copies of all bodies that are under way; what does not fit is not mirrored.
     """
 
     old: str
@@ -46,6 +48,7 @@ class MirrorPlan:
     old_timeout: float = 60.0
     new_timeout: float = 10.0
     max_body: int = 8 * 2**20
+    max_copies: int = 64 * 2**20
 
 
 class MirrorProxy:
@@ -63,7 +66,8 @@ class MirrorProxy:
         self._plan = plan
         self._agreement = agreement
         self._clock = clock
-        self._mirror = Mirror(self._ask, agreement)
+        self._mirror = Mirror(self._ask, agreement, max_answer=plan.max_body)
+        self._room = CopyRoom(plan.max_copies)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> MirrorProxy:
@@ -85,8 +89,12 @@ class MirrorProxy:
         """Serves one request: what the old service says, or 502 or 504 where it says nothing."""
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        asked = _Tee(request.content.iter_any() if request.body_exists else None, self._plan.max_body)
-        told = _Tee(None, self._plan.max_body)
+        source = request.content.iter_any() if request.body_exists else None
+        most = self._plan.max_body
+        with Tee(self._room, most, source) as asked, Tee(self._room, most) as told:
+            return await self._handle(request, asked, told)
+
+    async def _handle(self, request: web.BaseRequest, asked: Tee, told: Tee) -> web.StreamResponse:
         began = self._clock()
         timeout = aiohttp.ClientTimeout(total=self._plan.old_timeout, sock_connect=_CONNECT_TIMEOUT)
         response: web.StreamResponse | None = None
@@ -117,14 +125,16 @@ class MirrorProxy:
                 return response or web.Response(status=400)
             self._agreement.old_failed(type(error).__name__)
             return web.Response(status=504 if isinstance(error, TimeoutError) else 502)
-        self._offer(request, response.status, asked, told, seconds)
+        self._offer(request, response, asked, told, seconds)
         return response
 
-    def _offer(self, request: web.BaseRequest, status: int, asked: _Tee, told: _Tee, seconds: float) -> None:
+    def _offer(
+        self, request: web.BaseRequest, response: web.StreamResponse, asked: Tee, told: Tee, seconds: float
+    ) -> None:
         if request.method != "POST" or request.path not in COMPARED_PATHS:
             return
-        if status != OK:
-            self._agreement.old_failed(str(status))
+        if response.status != OK:
+            self._agreement.old_failed(str(response.status))
         elif asked.kept is None or told.kept is None:
             self._agreement.too_large += 1
         else:
@@ -133,6 +143,7 @@ class MirrorProxy:
                 headers={name: request.headers[name] for name in _COPIED if name in request.headers},
                 body=bytes(asked.kept),
                 answer=bytes(told.kept),
+                coding=response.headers.get("Content-Encoding", ""),
                 seconds=seconds,
             )
             self._mirror.offer(exchange)
@@ -143,7 +154,13 @@ class MirrorProxy:
             headers = {name: value for name, value in headers.items() if name not in {"x-api-key", "authorization"}}
             headers["authorization"] = f"Bearer {self._plan.api_key}"
         return await ask(
-            self._client, self._plan.new + exchange.path, exchange.body, headers, self._plan.new_timeout, self._clock
+            self._client,
+            self._plan.new + exchange.path,
+            exchange.body,
+            headers,
+            timeout=self._plan.new_timeout,
+            clock=self._clock,
+            most=self._plan.max_body,
         )
 
     @property
@@ -162,53 +179,38 @@ async def ask(
     url: str,
     body: bytes,
     headers: Mapping[str, str],
+    *,
     timeout: float,
     clock: Callable[[], float],
+    most: int = 64 * 2**20,
 ) -> NewAnswer:
     """Posts a body and returns the whole answer.
 
+    Args:
+        session: Whose connections are used.
+        url: Where.
+        body: What.
+        headers: With it.
+        timeout: Seconds allowed.
+        clock: Seconds, monotonic.
+        most: Bytes of an answer.
+
     Raises:
-        AskError: There was none.
+        AskError: There was none, or a larger one.
     """
     began = clock()
     limit = aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_TIMEOUT)
     try:
         async with session.post(url, data=body, headers=headers, timeout=limit, allow_redirects=False) as answer:
-            read = await answer.read()
-            return NewAnswer(status=answer.status, body=read, seconds=clock() - began)
+            try:
+                await answer.content.readexactly(most + 1)
+            except asyncio.IncompleteReadError as whole:
+                return NewAnswer(status=answer.status, body=whole.partial, seconds=clock() - began)
+            raise AskError("too large")
     except TimeoutError:
         raise AskError("timeout") from None
     except aiohttp.ClientError as error:
         raise AskError("unreachable" if isinstance(error, aiohttp.ClientConnectorError) else "broken") from None
-
-
-class _Tee:
-    """Chunks on their way, and a copy of them while they are few.
-
-    Attributes:
-        kept: All chunks together; None once they were too many.
-    """
-
-    def __init__(self, source: AsyncIterator[bytes] | None, most: int) -> None:
-        self._source = source
-        self._most = most
-        self.kept: bytearray | None = bytearray()
-
-    def keep(self, chunk: bytes) -> None:
-        """Adds a chunk."""
-        if self.kept is None:
-            return
-        if len(self.kept) + len(chunk) > self._most:
-            self.kept = None
-        else:
-            self.kept += chunk
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yields the source's chunks and keeps them."""
-        if self._source is not None:
-            async for chunk in self._source:
-                self.keep(chunk)
-                yield chunk
 
 
 def _end_to_end(headers: Mapping[str, str]) -> list[tuple[str, str]]:

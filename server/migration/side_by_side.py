@@ -73,7 +73,8 @@ async def _some(
         for which in (0, 1) if number % 2 else (1, 0):
             headers = {"content-type": "application/json", **sides[which].headers}
             try:
-                said[which] = await ask(session, sides[which].url + PREDICT, body, headers, timeout, time.perf_counter)
+                url = sides[which].url + PREDICT
+                said[which] = await ask(session, url, body, headers, timeout=timeout, clock=time.perf_counter)
             except AskError as error:
                 (agreement.new_failed if which else agreement.old_failed)(str(error))
         if len(said) < len(sides):

@@ -90,10 +90,15 @@ def _defaults(plan: SplitPlan) -> list[str]:
         f"    timeout server {milliseconds}ms",
         "    option http-no-delay",
         "    option abortonclose",
+        # Only a request that is here whole can be sent a second time.
+        "    option http-buffer-request",
         # A prediction may be asked for twice. An answer is final, whatever it says: an overload is no crash.
-        "    retries 2",
+        "    retries 3",
         "    retry-on conn-failure empty-response",
         "    option redispatch 1",
+        # A service that goes closes all idle connections at once. Were they shared, each try could meet another one of
+        # them, and none a refused connection, which is what marks the service as gone.
+        "    http-reuse never",
     ]
 
 

@@ -74,7 +74,8 @@ def saying(body: bytes, status: int = 200, **headers: str) -> Upstream:
     """Returns a service that always says the same."""
 
     async def tell(request: web.BaseRequest, data: bytes) -> web.StreamResponse:
-        return web.Response(status=status, body=body, headers=headers)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return web.Response(status=status, body=body, headers=named)
 
     return Upstream("", answer=tell)
 
@@ -158,6 +159,52 @@ async def test_a_body_too_large_to_keep_passes_all_the_same() -> None:
             assert await stage.post(body=b"x" * 100_000) == (200, answer(0.5))
         assert (old.bodies, new.asked) == ([b"x" * 100_000], [])
     assert stage.agreement.report().too_large == 1
+
+
+async def test_a_compressed_answer_is_compared_as_what_it_says() -> None:
+    """An old gateway that compresses is not counted against the new service."""
+    packed = gzip.compress(answer(0.75))
+    gateway = saying(packed, content_encoding="gzip")
+    async with listening(gateway) as old, listening(saying(answer(0.5))) as new, mirrored(old, new) as stage:
+        assert await stage.post(accept_encoding="gzip") == (200, packed)
+    report = stage.agreement.report()
+    assert (report.windows, report.largest_probability_difference, report.unreadable) == (1, 0.25, 0)
+
+
+async def test_bodies_under_way_share_one_bound() -> None:
+    """Callers who all send at once are all answered, and what there is no room for is not copied."""
+    both, here = asyncio.Event(), 0
+
+    async def tell(request: web.BaseRequest, data: bytes) -> web.StreamResponse:
+        nonlocal here
+        here += 1
+        if here == 2:
+            both.set()
+        await both.wait()  # so that two bodies are under way at once
+        return web.Response(body=answer(0.5))
+
+    gathering = Upstream("old", answer=tell)
+    async with (
+        listening(gathering) as old,
+        listening(saying(answer(0.5))) as new,
+        mirrored(old, new, max_copies=1500) as stage,
+    ):
+        said = await asyncio.gather(*(stage.post(body=b"x" * 1000) for _ in range(2)))
+        assert set(said) == {(200, answer(0.5))}
+        assert await stage.post(body=b"y" * 1000) == (200, answer(0.5))  # the room is given back
+    report = stage.agreement.report()
+    assert (report.windows, report.too_large) == (2, 1)
+
+
+async def test_an_endless_answer_of_the_new_service_is_not_read_to_its_end() -> None:
+    """It is counted as too large."""
+    async with (
+        listening(saying(answer(0.5))) as old,
+        listening(saying(b"x" * 10_000)) as new,
+        mirrored(old, new, max_body=1000) as stage,
+    ):
+        assert await stage.post() == (200, answer(0.5))
+    assert stage.agreement.report().new_failures == {"too large": 1}
 
 
 async def test_an_old_service_that_is_gone_is_a_bad_gateway() -> None:

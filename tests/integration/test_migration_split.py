@@ -53,6 +53,17 @@ def caller_of(bucket: int) -> str:
     return next(name for name in map(str, itertools.count()) if bucket_of(name) == bucket)
 
 
+def arriving(body: bytes, pieces: int) -> bytes | AsyncIterator[bytes]:
+    """Returns a body that arrives at once, or in pieces with a pause between them."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        for number in range(pieces):
+            yield body[number * len(body) // pieces : (number + 1) * len(body) // pieces]
+            await asyncio.sleep(0.1)
+
+    return body if pieces == 1 else parts()
+
+
 def mortal() -> subprocess.Popen[str]:
     """Starts such a service; its first line is its port."""
     return subprocess.Popen([sys.executable, "-c", MORTAL], stdout=subprocess.PIPE, text=True)
@@ -105,9 +116,12 @@ class Stage:
     new: Upstream
     client: aiohttp.ClientSession
 
-    async def side(self, caller: str, path: str = PREDICT, *, body: bytes = b"{}", header: str = KEY) -> str:
+    async def side(
+        self, caller: str, path: str = PREDICT, *, body: bytes | AsyncIterator[bytes] = b"{}", header: str = KEY
+    ) -> str:
         """Returns which side says to have answered; the answer itself must be that side's."""
-        async with self.client.post(self.split.url + path, data=body, headers={header: caller}) as response:
+        headers = {header: caller} | ({} if isinstance(body, bytes) else {"Content-Length": "60000"})
+        async with self.client.post(self.split.url + path, data=body, headers=headers) as response:
             assert response.status == 200, await response.read()
             side = response.headers[SIDE_HEADER]
             assert (await response.json())["side"] == ("old" if side == "fallback" else side)
@@ -167,8 +181,9 @@ async def test_what_only_the_old_service_has_stays_with_it(stage: Stage) -> None
     assert await stage.side("any", "/batch-optimized/predict/batch") == "new"
 
 
-async def test_a_new_service_that_is_killed_is_replaced_by_the_old(tmp_path: Path) -> None:
-    """No call fails: neither the one that it took along nor those after; when it is back, it answers again."""
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_a_new_service_that_is_killed_is_replaced_by_the_old(tmp_path: Path, pieces: int) -> None:
+    """No call fails: neither the one that it took along, however its body came, nor those after; it may come back."""
     with mortal() as process:
         assert process.stdout is not None
         new = Upstream("new", port=int(await asyncio.to_thread(process.stdout.readline)))
@@ -176,7 +191,7 @@ async def test_a_new_service_that_is_killed_is_replaced_by_the_old(tmp_path: Pat
             with splitting(tmp_path / "split", old, new) as split:
                 stage = Stage(split, old, new, client)
                 await stage.set(split=BUCKETS)
-                taken = asyncio.create_task(stage.side("a", body=b"x" * 60_000))
+                taken = asyncio.create_task(stage.side("a", body=arriving(b"x" * 60_000, pieces)))
                 assert await asyncio.to_thread(process.stdout.readline) == "asked\n"
                 process.kill()
                 assert await taken == "fallback"
