@@ -5,7 +5,7 @@ Pure: equal demands, budgets and seeds give equal plans.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from planning.budgets import Budgets, EngineBudget
 from planning.component import (
@@ -15,6 +15,8 @@ from planning.component import (
     components,
     first_bottleneck,
     loop_rate,
+    memory_rate,
+    replica_memory,
     replicas_per_node,
 )
 from planning.demand import Demand
@@ -34,7 +36,7 @@ class Outlook:
     Attributes:
         rate: Predictions a second.
         replicas: That it needs, the spare ones included.
-        nodes: That hold them, and carry what comes in through their proxies.
+        nodes: That hold them by processors, GPUs and memory, and carry what comes in through their proxies.
         parts: The shared parts, the one that fills up first at the head.
         first: That one, if the load is more than one of it carries.
     """
@@ -113,12 +115,15 @@ def make_plan(
 
     Raises:
         InvalidDemandError: `spare` is below 0.
+        InvalidBudgetsError: A replica is too large for a node.
         UnreachableGoalError: No number of replicas keeps the goals.
     """
     if spare < 0:
         raise InvalidDemandError("--spare", f"{spare} replicas cannot be; give 0 or more")
-    most = loop_rate(demand, budgets)
+    most, held = loop_rate(demand, budgets), memory_rate(demand, budgets)
     replica = find_replica_rate(demand, table=engine.table, loop_rate=most, seed=seed, requests=requests)
+    if held < replica.rate:
+        replica = _held_back(replica, demand, engine, rate=held, seed=seed)
     needed = replicas_for(demand.total_rate, replica.rate)
     replicas = needed + spare
 
@@ -136,7 +141,6 @@ def make_plan(
         return _outlook(demand, budgets, engine, replica.rate, rate=rate, spare=spare, redis=redis)
 
     without = trial(needed)
-    held = demand.streams / needed * (budgets.value("stream_bytes") + budgets.value("window_bytes"))
     return CapacityPlan(
         demand=demand,
         engine=engine,
@@ -146,7 +150,7 @@ def make_plan(
         spare=spare,
         expected=trial(replicas) if spare else without,
         without_spare=without,
-        replica_bytes=budgets.value("replica_bytes") + held,
+        replica_bytes=replica_memory(budgets, streams=demand.streams / needed),
         here=outlook(demand.total_rate),
         outlook=tuple(outlook(rate) for rate in outlook_rates),
         price=price_of(
@@ -167,6 +171,13 @@ def replicas_for(rate: float, replica_rate: float) -> int:
     return max(1, math.ceil(rate / replica_rate - 1e-9))
 
 
+def _held_back(replica: ReplicaRate, demand: Demand, engine: EngineBudget, *, rate: float, seed: int) -> ReplicaRate:
+    trial = run_trial(
+        demand, rate=rate, table=engine.table, config=replica.config, requests=replica.requests, seed=seed
+    )
+    return replace(replica, rate=rate, bound="memory", trial=trial)
+
+
 def _outlook(
     demand: Demand,
     budgets: Budgets,
@@ -177,14 +188,16 @@ def _outlook(
     spare: int,
     redis: bool,
 ) -> Outlook:
-    replicas = replicas_for(rate, replica_rate) + spare
+    needed = replicas_for(rate, replica_rate)
+    # As many streams for each prediction as in the demand; each replica's while the spare ones are gone.
+    streams = demand.streams * rate / demand.total_rate / needed
     parts = components(demand, budgets, rate=rate, replica_rate=replica_rate, redis=redis)
-    by_replicas = math.ceil(replicas / replicas_per_node(engine, budgets, demand, replica_rate=replica_rate))
+    fit = replicas_per_node(engine, budgets, demand, replica_rate=replica_rate, streams=streams)
     entries = max(part.needed for part in parts if part.name in (ENTRY_PROXY, ENTRY_NETWORK))
     return Outlook(
         rate=rate,
-        replicas=replicas,
-        nodes=max(by_replicas, entries),
+        replicas=needed + spare,
+        nodes=max(math.ceil((needed + spare) / fit), entries),
         parts=tuple(parts),
         first=first_bottleneck(parts),
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from planning.budgets import Budgets, EngineBudget
 from planning.demand import Demand
+from planning.planning_error import InvalidBudgetsError
 
 ENTRY_PROXY = "HAProxy of one entry node"
 ENTRY_NETWORK = "network of one entry node"
@@ -111,14 +112,67 @@ def loop_rate(demand: Demand, budgets: Budgets) -> float:
     return _over(budgets.value("loop_share"), seconds)
 
 
-def replicas_per_node(engine: EngineBudget, budgets: Budgets, demand: Demand, *, replica_rate: float) -> int:
-    """Return how many replicas fit a node beside its proxy, which carries what they answer; at least one."""
+def memory_rate(demand: Demand, budgets: Budgets) -> float:
+    """Return the predictions a second whose streams one replica may hold: a node's memory, with its proxy, bounds them.
+
+    Raises:
+        InvalidBudgetsError: A node does not hold a replica.
+    """
+    room = budgets.value("node_bytes") - budgets.value("replica_bytes")
+    if room <= 0.0:
+        raise InvalidBudgetsError(
+            "--budgets",
+            f"a replica takes {budgets.value('replica_bytes'):,.0f} bytes (replica_bytes), a node has "
+            f"{budgets.value('node_bytes'):,.0f} (node_bytes); give nodes that hold one",
+        )
+    held = _stream_bytes(budgets) + budgets.value("haproxy_stream_bytes")
+    return _over(room, demand.streams * held / demand.total_rate)
+
+
+def replica_memory(budgets: Budgets, *, streams: float) -> float:
+    """Return the bytes of one replica that holds so many streams, with a window of each."""
+    return budgets.value("replica_bytes") + streams * _stream_bytes(budgets)
+
+
+def replicas_per_node(
+    engine: EngineBudget, budgets: Budgets, demand: Demand, *, replica_rate: float, streams: float
+) -> int:
+    """Return how many replicas fit a node beside its proxy, which carries what they answer; at least one.
+
+    Args:
+        engine: Of the replicas.
+        budgets: What a node has, and what each part takes.
+        demand: Its mix of unary calls and ticks.
+        replica_rate: Predictions a second of one replica.
+        streams: Of one replica; the node's proxy holds as many for each replica on it.
+
+    Raises:
+        InvalidBudgetsError: A replica takes more GPUs than a node has.
+    """
     proxy = replica_rate * _mixed(
         demand.tick_share, budgets.value("haproxy_unary_seconds"), budgets.value("haproxy_tick_seconds")
     )
     by_cpu = budgets.value("node_cpus") / (engine.cpus + proxy)
-    by_memory = budgets.value("node_bytes") / budgets.value("replica_bytes")
-    return max(1, math.floor(min(by_cpu, by_memory)))
+    whole = replica_memory(budgets, streams=streams) + streams * budgets.value("haproxy_stream_bytes")
+    by_memory = budgets.value("node_bytes") / whole
+    return max(1, math.floor(min(by_cpu, by_memory, _by_gpu(engine, budgets))))
+
+
+def _by_gpu(engine: EngineBudget, budgets: Budgets) -> float:
+    gpus, node_gpus = engine.gpus, budgets.value("node_gpus")
+    if gpus > node_gpus:
+        raise InvalidBudgetsError(
+            "--budgets",
+            f"a replica takes {gpus:g} GPU, a node has {node_gpus:g} (node_gpus); give larger ones, or a lower --gpus",
+        )
+    if gpus == 0.0:
+        return math.inf
+    # A part of a GPU is a part of one: what is left over of two does not make a third.
+    return node_gpus * math.floor(1.0 / gpus + 1e-9) if gpus < 1.0 else node_gpus / gpus
+
+
+def _stream_bytes(budgets: Budgets) -> float:
+    return budgets.value("stream_bytes") + budgets.value("window_bytes")
 
 
 def _mixed(ticks: float, unary_cost: float, tick_cost: float) -> float:

@@ -38,7 +38,7 @@ class ReplicaRate:
 
     Attributes:
         rate: Requests a second.
-        bound: What keeps it from more: "goals", "engine" or "event loop".
+        bound: What keeps it from more: "goals", "engine" or "event loop"; a plan may say "memory".
         config: The scheduler's settings under which it is.
         trial: The simulation at that rate.
         requests: Simulated in it.

@@ -16,6 +16,7 @@ _BOUND = {
     "goals": "more would miss a goal",
     "engine": "more than 90 % of what the engine can do",
     "event loop": "more than its event loop may be given",
+    "memory": "the streams of more do not fit a node's memory",
 }
 
 
@@ -191,7 +192,9 @@ def _origin(method: str, date: str) -> str:
 
 
 def _figure_origin(figure: Figure) -> str:
-    origin = "assumed" if figure.is_assumed else f"measured by {_origin(figure.method, figure.date)}"
+    origin = _origin(figure.method, figure.date)
+    if not (figure.is_assumed or figure.is_given):
+        origin = f"measured by {origin}"
     return f"{origin} ({figure.note})" if figure.note else origin
 
 

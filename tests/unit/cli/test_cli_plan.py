@@ -93,6 +93,41 @@ def test_what_cannot_be_planned_is_refused(run: Run, options: tuple[str, ...], c
     assert outcome.out == ""
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("[figures]\nnode_cpus = 64", "--budgets: figures.node_cpus is 64; give a table"),
+        ("figures = [1, 2]", "--budgets: figures is [1, 2]; give tables"),
+        ("[figures.replica_bytes]\nvalue = 0", "--budgets: replica_bytes is 0"),
+        ("[figures.node_bytes]\nvalue = 1", "--budgets: a replica takes"),
+        ("[engines]\nopenvino = 2", "--budgets: engines.openvino is 2; give a table"),
+        ('[engines.openvino]\ncpus = "two"', "--budgets: engine openvino: cpus must be above 0"),
+    ],
+)
+def test_budgets_that_cannot_be_used_are_refused(run: Run, content: str, says: str, tmp_path: Path) -> None:
+    """With the key and the form that is wanted, no traceback: `run` raises what the command does not catch."""
+    file = tmp_path / "mine.toml"
+    file.write_text(content, encoding="utf-8")
+    outcome = run("plan", "--rate", "10", "--budgets", str(file))
+    assert outcome.code == 2
+    assert says in outcome.err
+    assert "Traceback" not in outcome.err
+    assert outcome.out == ""
+
+
+def test_a_figure_of_ones_own_is_not_said_to_be_measured(run: Run, tmp_path: Path) -> None:
+    """The plan says which file gave it; others are said to be measured still."""
+    file = tmp_path / "mine.toml"
+    file.write_text("[figures.loop_unary_seconds]\nvalue = 0.001\n[engines.openvino]\ncpus = 4\n", encoding="utf-8")
+    figures = read_budgets().figures
+    said = run("plan", *LOAD, "--budgets", str(file), "--json", *QUICK).json["assumptions"]
+    assert f"{figures['loop_unary_seconds'].title}: 1 ms; given by mine.toml" in said
+    [engine] = [line for line in said if line.startswith("engine openvino: ")]
+    assert engine.endswith("; given by mine.toml")
+    [ticks] = [line for line in said if line.startswith(figures["loop_tick_seconds"].title)]
+    assert "measured by python -m benchmarks.capacity" in ticks
+
+
 @pytest.mark.parametrize("content", ["[1]", "{}", '{"seconds_by_batch_size": {"1": -1}, "source": "x"}', "no json"])
 def test_a_file_that_is_no_cost_table_is_refused(run: Run, content: str, tmp_path: Path) -> None:
     """Whatever is in it."""

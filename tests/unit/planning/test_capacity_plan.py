@@ -1,6 +1,7 @@
 """A plan keeps the laws of planning: more load never takes fewer replicas, and equal seeds give equal plans."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planning.capacity_plan import OUTLOOK_RATES, CapacityPlan, make_plan, replicas_for
-from planning.planning_error import InvalidDemandError
+from planning.planning_error import InvalidBudgetsError, InvalidDemandError
 from tests.unit.planning.demands import BACKGROUND, ENGINE, REAL_TIME, SLO, STANDARD, budgets, demand
 
 REQUESTS = 500
@@ -93,6 +94,34 @@ def test_streams_alone_can_be_planned() -> None:
     held = 1000 / (made.replicas - 1) * (figures.value("stream_bytes") + figures.value("window_bytes"))
     assert made.replica_bytes == pytest.approx(figures.value("replica_bytes") + held)
     assert any("Redis" in part.name for part in made.here.parts)
+
+
+def test_a_node_of_little_memory_bounds_a_replica() -> None:
+    """Streams that hardly tick: what they hold decides, not the rate; with memory enough it is as before."""
+    asked = demand(rate=0.0, mix={}, slo={STANDARD: 1.0}, streams=10_000, ticks_per_stream=0.01)
+    held = {"stream_bytes": 5_000.0, "window_bytes": 3_000.0, "haproxy_stream_bytes": 2_000.0}
+    tight = budgets(node_bytes=11e6, replica_bytes=1e6, **held)
+    made = make_plan(asked, tight, engine=ENGINE, requests=REQUESTS, spare=1)
+    assert made.replica.bound == "memory"
+    assert made.replica.rate == made.replica.trial.rate == pytest.approx(10.0)  # 1,000 streams
+    assert made.replicas == 10 + 1
+    assert made.replica_bytes == pytest.approx(1e6 + 1000 * 8_000)
+    assert made.here.nodes == made.replicas  # each fills one, with the proxy's part
+    wide = make_plan(asked, budgets(node_bytes=1e12, **held), engine=ENGINE, requests=REQUESTS, spare=1)
+    assert wide.replica.bound != "memory"
+    assert (wide.replicas, wide.here.nodes) == (2, 1)
+
+
+def test_gpus_take_more_nodes(made: CapacityPlan) -> None:
+    """A node has room for more replicas than GPUs for them."""
+    engine = replace(ENGINE, gpus=1.0)
+    known = budgets(node_gpus=2.0, node_cpus=64.0)
+    with_gpus = make_plan(demand(), known, engine=engine, requests=REQUESTS)
+    assert with_gpus.replicas == made.replicas
+    for each in with_gpus.outlook:
+        assert each.nodes >= math.ceil(each.replicas / 2)
+    with pytest.raises(InvalidBudgetsError, match="node_gpus"):
+        make_plan(demand(), budgets(node_gpus=0.0), engine=engine, requests=REQUESTS)
 
 
 def test_the_outlook_is_at_the_stated_rates(made: CapacityPlan) -> None:

@@ -1,12 +1,22 @@
 """What is there once fills up at the rate that its figures say, and the first to do so is told."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planning.component import components, first_bottleneck, loop_rate, replicas_per_node
+from planning.budgets import Budgets
+from planning.component import (
+    components,
+    first_bottleneck,
+    loop_rate,
+    memory_rate,
+    replica_memory,
+    replicas_per_node,
+)
+from planning.planning_error import InvalidBudgetsError
 from planning.price import price_of
 from tests.unit.planning.demands import ENGINE, budgets, demand
 
@@ -28,6 +38,22 @@ FIGURES = budgets(
 )
 UNARY = demand()
 TICKS = demand(rate=0.0, mix={}, streams=100, ticks_per_stream=10.0)
+
+
+#: 10 kB of each stream, on nodes with room for 12 replicas that hold none.
+HELD = budgets(
+    node_bytes=12e9,
+    replica_bytes=1e9,
+    stream_bytes=4_000.0,
+    window_bytes=3_000.0,
+    haproxy_stream_bytes=3_000.0,
+    node_cpus=100.0,
+)
+
+
+def fitting(known: Budgets, *, gpus: float = 0.0, streams: float = 0.0) -> int:
+    """Returns how many replicas fit a node of the budgets at 500/s each."""
+    return replicas_per_node(replace(ENGINE, gpus=gpus), known, UNARY, replica_rate=500.0, streams=streams)
 
 
 def carried(asked: object, *, redis: bool = True) -> dict[str, float]:
@@ -100,11 +126,51 @@ def test_an_event_loop_carries_more_ticks_than_calls() -> None:
 def test_a_node_holds_replicas_beside_its_proxy() -> None:
     """By processors, by memory, and at least one."""
     large = budgets(haproxy_unary_seconds=1e-3, node_cpus=10.0, node_bytes=1e12, replica_bytes=1e9)
-    assert replicas_per_node(ENGINE, large, UNARY, replica_rate=500.0) == 4
+    assert fitting(large) == 4
     small = budgets(haproxy_unary_seconds=1e-3, node_cpus=10.0, node_bytes=3.5e9, replica_bytes=1e9)
-    assert replicas_per_node(ENGINE, small, UNARY, replica_rate=500.0) == 3
-    tiny = budgets(node_cpus=1.0)
-    assert replicas_per_node(ENGINE, tiny, UNARY, replica_rate=500.0) == 1
+    assert fitting(small) == 3
+    assert fitting(budgets(node_cpus=1.0)) == 1
+
+
+def test_the_whole_memory_of_a_replica_counts() -> None:
+    """1 GB, and 10 kB for each stream: held, with a window, and passed through the node's proxy."""
+    assert fitting(HELD) == 12
+    assert fitting(HELD, streams=100_000) == 6  # 2 GB each
+    assert fitting(HELD, streams=200_000) == 4  # 3 GB each
+    assert fitting(HELD, streams=10_000_000) == 1
+    assert replica_memory(HELD, streams=100_000) == pytest.approx(1.7e9)  # the proxy's part is not the replica's
+
+
+@given(streams=st.floats(0.0, 1e7), more=st.floats(0.0, 1e7))
+def test_more_streams_never_fit_better(streams: float, more: float) -> None:
+    """On a node with whatever else."""
+    assert fitting(HELD, streams=streams + more) <= fitting(HELD, streams=streams)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "fit"), [(0.0, 16), (0.1, 16), (0.3, 12), (0.5, 8), (0.75, 4), (1.0, 4), (2.0, 2), (3.0, 1), (4.0, 1)]
+)
+def test_the_gpus_of_a_node_count(gpus: float, fit: int) -> None:
+    """Four of them, with processors for 16 replicas; parts of two GPUs make no third."""
+    node = budgets(node_gpus=4.0, node_cpus=33.0, haproxy_unary_seconds=0.0)
+    assert fitting(node, gpus=gpus) == fit
+
+
+def test_a_replica_that_no_node_holds_is_refused() -> None:
+    """By its GPUs, or by its memory."""
+    with pytest.raises(InvalidBudgetsError, match=r"a replica takes 1 GPU, a node has 0 \(node_gpus\)"):
+        fitting(budgets(node_gpus=0.0), gpus=1.0)
+    assert fitting(budgets(node_gpus=0.0)) >= 1
+    with pytest.raises(InvalidBudgetsError, match=r"2,000 bytes \(replica_bytes\), a node has 2,000 \(node_bytes\)"):
+        memory_rate(UNARY, budgets(replica_bytes=2000.0, node_bytes=2000.0))
+
+
+def test_the_memory_of_a_node_bounds_the_streams_of_a_replica() -> None:
+    """11 GB beside the replica are 1.1 million streams, at ten ticks a second each; calls hold nothing."""
+    assert memory_rate(TICKS, HELD) == pytest.approx(1.1e6 * 10)
+    half = demand(rate=1000.0, streams=100, ticks_per_stream=10.0)
+    assert memory_rate(half, HELD) == pytest.approx(1.1e6 * 20)
+    assert memory_rate(UNARY, HELD) == math.inf
 
 
 def test_the_price_is_arithmetic() -> None:
