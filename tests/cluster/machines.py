@@ -14,7 +14,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.layering import ROOT
+
 _KILL_GRACE = 10.0
+# A machine's own /tmp; a checkout below ours stays where it is.
+_OWN_TMP = """
+case "$3" in
+/tmp/*) mkdir -p "$0/${3#/tmp/}" && mount --bind "$3" "$0/${3#/tmp/}" || exit 1 ;;
+esac
+mount --rbind "$0" /tmp && cd "$1" && exec bash -euo pipefail -c "$2"
+"""
 
 
 class NoMachinesError(Exception):
@@ -47,9 +56,8 @@ class Machine:
         # Files for its output, not pipes: what it leaves behind would hold them open.
         with tempfile.TemporaryFile("w+") as output:
             inside = ["ip", "netns", "exec", self.namespace, "unshare", "--mount", "sh", "-c"]
-            own_tmp = 'mount --bind "$0" /tmp && cd "$1" && exec bash -euo pipefail -c "$2"'
             code = subprocess.run(
-                [*inside, own_tmp, str(self.folder), str(cwd), script],
+                [*inside, _OWN_TMP, str(self.folder), str(cwd), script, str(ROOT)],
                 env=dict(env),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
