@@ -48,6 +48,10 @@ class Service:
         family = descendants(self.process.pid)
         return {pid for pid in family if _command(pid).startswith("ray::ServeReplica:tickserve")}
 
+    def proxy_pids(self) -> set[int]:
+        """Returns the pids of all of Ray Serve's HAProxy processes; more than one while a former one ends."""
+        return {pid for pid in descendants(self.process.pid) if "/bin/haproxy " in _command(pid)}
+
 
 # Above the ranges of the replicas and of Ray's workers, below those that the system gives to whoever connects: a port
 # from there may be taken again before the service, which takes seconds to start, listens on it.
