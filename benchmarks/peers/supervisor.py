@@ -59,6 +59,15 @@ def supervise(command: Sequence[str], *, environment: Mapping[str, str], announc
         _stop(child)
 
 
+def announce_and_wait() -> None:
+    """Tells the supervisor that the command answers, and returns when it is to end."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    sys.stdout.write(READY + "\n")
+    sys.stdout.flush()
+    stop.wait()
+
+
 def _await_ready(child: subprocess.Popen[str], stop: threading.Event) -> bool:
     assert child.stdout is not None
     deadline = time.monotonic() + _START_TIMEOUT

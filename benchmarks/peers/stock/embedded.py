@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import sys
-import threading
 from typing import Any
 
 import ray
@@ -15,6 +13,7 @@ from ray import serve
 from ray.serve.config import gRPCOptions
 
 from benchmarks.peers.stock.application import StockPredictor
+from benchmarks.peers.supervisor import announce_and_wait
 from server import process_tree
 
 
@@ -53,11 +52,7 @@ def main(arguments: dict[str, Any]) -> int:
         shape=tuple(arguments["shape"]),
     )
     serve.run(application, name="stock", route_prefix="/")
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    stop.wait()
+    announce_and_wait()
     serve.shutdown()
     ray.shutdown()
     return 0

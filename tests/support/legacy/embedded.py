@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-import threading
 
 import ray
 from ray import serve
 
+from benchmarks.peers.supervisor import announce_and_wait
 from server import process_tree
 from tests.support.legacy.deployments import APPLICATION, application
 
@@ -25,11 +24,7 @@ def main(registry: str, port: int) -> int:
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
     serve.start(proxy_location="EveryNode", http_options={"host": "127.0.0.1", "port": port})
     serve.run(application(registry), name=APPLICATION, route_prefix="/")
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    stop.wait()
+    announce_and_wait()
     serve.shutdown()
     ray.shutdown()
     return 0
