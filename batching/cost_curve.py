@@ -4,7 +4,7 @@ Must not know keys, requests, deadlines or what the prediction is used for.
 
 Two things are learned apart, because they change apart. The *curve* (seconds by size) is the model's: it changes
 slowly, so each size moves by small, clipped steps, and sizes that contradict the order are pooled (isotonic regression:
-pool adjacent violators). The *speed* is the machine's: the ratio of what is measured to the curve, pooled over all
+pool adjacent violators). Its level is held at that of the warm-up, or it and the speed would drift apart. The *speed* is the machine's: the ratio of what is measured to the curve, pooled over all
 sizes, so a machine that slows down is followed at every size, even one not seen since. Its median over the last
 ``MEDIAN_SAMPLES`` batches makes half of them an outlier's worth of robustness; its upper quantile over the last
 ``QUANTILE_SAMPLES`` is the spread.
@@ -40,29 +40,28 @@ _MAX_WEIGHT = 20
 
 
 class _Size:
-    """One batch size: its seconds at speed 1."""
+    """One batch size: its seconds at speed 1, and what the level of these is held to."""
 
-    __slots__ = ("first", "samples", "seconds", "seen_at", "warm")
+    __slots__ = ("anchor", "first", "samples", "seconds", "seen_at", "warm")
 
     def __init__(self, seconds: float, warm: float | None) -> None:
         self.seconds = seconds
         self.warm = warm
+        self.anchor = seconds if warm is None else warm
         self.samples = 0
         self.seen_at = float("-inf")
         self.first: list[float] | None = None  # its first samples, if nothing else tells what to start from
 
-    def learn(self, seconds: float, now: float) -> float:
-        """Learn from a sample; return by what factor this moved it, 1 while it is still being found."""
+    def learn(self, seconds: float, now: float) -> None:
+        """Learn from a sample."""
         self.samples += 1
         self.seen_at = now
         if self.first is not None and self.samples <= _FIRST_SAMPLES:
             self.first.append(seconds)
-            self.seconds = sorted(self.first)[(len(self.first) - 1) // 2]
-            return 1.0
+            self.seconds = self.anchor = sorted(self.first)[(len(self.first) - 1) // 2]
+            return
         low, high = _CLIP
-        factor = 1.0 + _STEP * (min(max(seconds / self.seconds, low), high) - 1.0)
-        self.seconds *= factor
-        return factor
+        self.seconds *= 1.0 + _STEP * (min(max(seconds / self.seconds, low), high) - 1.0)
 
     def decayed(self, now: float) -> float:
         """Return the seconds, drawn towards the warm-up value by the time without samples."""
@@ -132,6 +131,7 @@ class CostCurve:
             entry.warm = seconds if entry.warm is None else min(entry.warm, seconds)
             if not entry.samples:
                 entry.seconds = entry.warm
+            entry.anchor = entry.warm
         self._draw(self._seen_at)
 
     def observe(self, size: int, seconds: float, now: float) -> None:
@@ -154,7 +154,7 @@ class CostCurve:
             within = bool(self._sizes) and self._sizes[0] < size < self._sizes[-1]
             entry = self._table[size] = _Size(expected if within else seconds / self._median, None)
             entry.first = None if within else []
-        self._keep_level(entry.learn(seconds / self._median, now))
+        entry.learn(seconds / self._median, now)
         self._due -= 1
         if is_new or self._due <= 0:
             self._draw(now)
@@ -240,6 +240,7 @@ class CostCurve:
 
     def _draw(self, now: float) -> None:
         """Draw the curve through the sizes known, and measure what is recent against it."""
+        self._hold_level()
         blocks: list[list[float]] = []  # seconds, weight, how many sizes
         sizes = sorted(self._table)
         for size in sizes:
@@ -267,15 +268,18 @@ class CostCurve:
             self._median **= weight
             self._quantile = max(self._median, _FIRST_SPREAD ** (1.0 - weight) * self._quantile**weight)
 
-    def _keep_level(self, factor: float) -> None:
-        """Let a size that moved change the curve's shape only, not its level, which is the speed's to tell.
+    def _hold_level(self) -> None:
+        """Let what is measured now change the curve's shape only, not its level, which is the speed's to tell.
 
-        Otherwise the two would drift apart, one up and one down, and with them the sizes that are not measured now.
+        Otherwise the two drift apart, and sizes not measured now, taken for slow, are not tried again. Held to what
+        never moves: the errors of single steps add up, in half an hour of small batches to a thousand times the time.
         """
-        if factor != 1.0:
-            for size, count in self._counts.items():
-                if (entry := self._table.get(size)) is not None:
-                    entry.seconds *= 1.0 - (factor - 1.0) * count / len(self._recent)
+        known = [(entry, count) for size, count in self._counts.items() if (entry := self._table.get(size))]
+        if known:
+            drift = sum(count * math.log(entry.seconds / entry.anchor) for entry, count in known)
+            factor = math.exp(-drift / len(self._recent))
+            for entry, _ in known:
+                entry.seconds *= factor
 
     def _measure_speed(self) -> None:
         self._limits.clear()

@@ -180,3 +180,28 @@ def test_noise_does_not_shut_out_one_size_after_another(seed: int, spread: float
         model.observe("m", size, seconds, now)
         model.decay(now)
     assert 9 <= sum(limits[4000:]) / 2000 <= 17  # the true one is 13
+
+
+@pytest.mark.parametrize("warmed", [True, False])
+def test_sizes_not_in_use_stay_what_they_were_however_long(warmed: bool) -> None:
+    """Law 7: half an hour of small batches on a noisy machine makes large ones no slower. (They took seconds once.)"""
+    chance = random.Random(0)
+
+    def true(size: int) -> float:
+        return 0.0014 + 0.0005 * size
+
+    unused = (8, 16, 64)
+    model = CostModel(warm_up={"m": {size: true(size) for size in (1, *unused)}} if warmed else None)
+    now = 0.0
+    for _ in range(40_000):
+        now += 0.009
+        size = min(7, 1 + int(chance.expovariate(0.6)))
+        stall = 4.0 if chance.random() < 0.03 else 1.0
+        model.observe("m", size, 1.8 * true(size) * chance.lognormvariate(0.0, 0.4) * stall, now)
+        model.decay(now)
+        if now > 10.0:
+            for asked in (1, 4, 7, *unused):
+                # Without warm-up, what is beyond the sizes measured is a careful guess.
+                allowed = 3.0 if warmed or asked < 8 else 4.0
+                assert 1 / 3 < model.median("m", asked) / (1.8 * true(asked)) < allowed, (asked, now)
+    assert 4 <= model.curve("m").limit(0.012, 64, max_slowdown=2.0) <= 25
