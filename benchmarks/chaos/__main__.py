@@ -19,6 +19,8 @@ from benchmarks.chaos.faults.catalogue import LONG, SHORT
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parent.parent
 _PAGE = _ROOT / "docs" / "reliability.md"
+# Minutes from which on a soak's report is one to keep.
+_LONG_SOAK = 30.0
 _BEGIN, _END = "<!-- chaos: begin -->", "<!-- chaos: end -->"
 
 
@@ -37,7 +39,8 @@ def main() -> int:
     document: dict[str, Any] = results.origin("chaos", machine.describe(_ROOT))
     if arguments.soak:
         document |= soak.run(arguments.soak, arguments.share)
-        results.save(arguments.out or _ROOT / "build" / "chaos-soak", document, soak.write(document))
+        kept = _HERE / "soak" if arguments.soak >= _LONG_SOAK else _ROOT / "build" / "chaos-soak"
+        results.save(arguments.out or kept, document, soak.write(document))
         return 1 if soak.missed(document) else 0
     is_long = arguments.long or arguments.only
     faults = {name: LONG[name] for name in arguments.only or LONG} if is_long else SHORT
