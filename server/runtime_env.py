@@ -50,8 +50,11 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(settings.transport_max_message_bytes),
         # Replicas of one machine share its HAProxy; two threads are enough in front of a model that costs milliseconds.
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
-        # HAProxy learns of a leaving replica within a second; the default of 30 s would make every stop take as long.
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
+        # Replicas that take other live settings leave HAProxy's list, all at once, and are back in a fraction of a
+        # second. What changes within this time is one change: otherwise calls find nobody in between.
+        "RAY_SERVE_HAPROXY_BROADCAST_COALESCE_S": "1",
+        # HAProxy learns of a leaving replica within 2 s; the default of 30 s would make every stop take as long.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "3",
         # Throughput mode keeps a thousand log lines in memory; a replica that ends itself would take its reasons along.
         "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
         # Ray runs its workers, and so our replicas and HAProxy, at niceness 15: any other process would starve them.

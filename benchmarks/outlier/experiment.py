@@ -19,7 +19,7 @@ _TIMEOUT = 10.0
 # Before the first change, and after each: what a change does to calls may show late.
 _QUIET = 4.0
 _STEADY = 20.0
-UPDATE = "update"
+UPDATE, LIVE = "update", "live"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Scenario:
         title: In the report.
         replicas: At first.
         cpus: Of each replica; 0: the machine's, shared evenly, so that another number of replicas needs new ones.
-        steps: Numbers of replicas, or `UPDATE`, one after the other; none: nothing changes.
+        steps: Numbers of replicas, `UPDATE` or `LIVE`, one after the other; none: nothing changes.
         retries: Whether the client tries again.
     """
 
@@ -53,6 +53,7 @@ SCENARIOS = (
     Scenario(name="steady", title="nothing changes"),
     Scenario(name="scale", title="2, 1, 2, 1, 2, 1 replicas", steps=_SCALES),
     Scenario(name="scale_default", title="2, 1, 2 replicas with shared CPUs: all are new", cpus=0, steps=(1, 2)),
+    Scenario(name="live", title="two replicas, four changes of live settings", steps=(LIVE,) * 4),
     Scenario(name="update", title="two replicas, new settings", steps=(UPDATE, UPDATE)),
     Scenario(name="update_retries", title="the same, client's retries on", steps=(UPDATE, UPDATE), retries=True),
     Scenario(name="update_alone", title="one replica, new settings", replicas=1, steps=(UPDATE, UPDATE)),
@@ -95,6 +96,9 @@ def run(scenario: Scenario, *, source: Path) -> dict[str, Any]:
 
 def _take(on: Stage, step: int | str, *, renews: bool) -> None:
     former = on.pids()
+    if step == LIVE:
+        on.change_live()
+        return
     if isinstance(step, int):
         on.scale(step)
     else:

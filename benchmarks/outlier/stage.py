@@ -23,8 +23,9 @@ from tests.support.registry import make_registry
 _MODEL = "cnn_lstm"
 _PATIENCE = 120.0
 # Named, not shared out by the number of replicas: otherwise another number would replace every replica.
-_SETTINGS = "replica_cpus = {cpus}\nengine_threads = 1\nreplicas = {replicas}\nstream_max_age = {generation}\n"
+_SETTINGS = "replica_cpus = {cpus}\nengine_threads = 1\nreplicas = {replicas}\nstream_max_age = {generation}\nmax_windows_per_request = {most}\n"
 _OLDEST = 7200
+_MOST = 64
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -48,6 +49,7 @@ class Stage:
     replicas: int
     cpus: float
     generation: int = 0
+    live: int = 0
 
     def scale(self, replicas: int) -> None:
         """Asks for another number of replicas; `settle` waits for it."""
@@ -57,6 +59,11 @@ class Stage:
     def renew(self) -> None:
         """Changes a setting that needs new replicas; `settle` does not wait for it, `await_renewed` does."""
         self.generation += 1
+        self._configure()
+
+    def change_live(self) -> None:
+        """Changes a setting that running replicas take; nothing tells when they have."""
+        self.live += 1
         self._configure()
 
     def pids(self) -> set[int]:
@@ -88,12 +95,12 @@ class Stage:
             time.sleep(0.2)
 
     def _configure(self) -> None:
-        self.settings.write_text(_text(self.replicas, self.cpus, self.generation), encoding="utf-8")
+        self.settings.write_text(_text(self.replicas, self.cpus, self.generation, self.live), encoding="utf-8")
         os.kill(self.server.pid, signal.SIGHUP)
 
 
-def _text(replicas: int, cpus: float, generation: int) -> str:
-    return _SETTINGS.format(cpus=cpus, replicas=replicas, generation=_OLDEST + generation)
+def _text(replicas: int, cpus: float, generation: int = 0, live: int = 0) -> str:
+    return _SETTINGS.format(cpus=cpus, replicas=replicas, generation=_OLDEST + generation, most=_MOST + live)
 
 
 @contextlib.contextmanager
@@ -120,7 +127,7 @@ def stage(
     registry = make_registry(folder / "registry", versions=1)
     material = prepare(folder, registry=registry, name=_MODEL)
     settings = folder / "tickserve.toml"
-    settings.write_text(_text(replicas, cpus, 0), encoding="utf-8")
+    settings.write_text(_text(replicas, cpus), encoding="utf-8")
     with proxy_log() as log:
         target = catalogue.target(catalogue.SAME_ENGINE, material, threads=1, source=source)
         more = {

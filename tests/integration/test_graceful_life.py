@@ -85,6 +85,22 @@ def called(target: str) -> Iterator[list[str]]:
             thread.join()
 
 
+def test_live_settings_cost_no_call(alone: Service, settings: Path) -> None:
+    """Under load, without retries, the replica takes settings while it serves; the proxy never misses it. (It did.)"""
+    with called(alone.target) as outcomes:
+        wait_for(lambda: len(outcomes) > 20, timeout=PATIENCE)
+        for most in (61, 62, 63):
+            settings.write_text(f"stream_max_age = 3000\nmax_windows_per_request = {most}\n")
+            told = len(alone.output)
+            os.kill(alone.process.pid, signal.SIGHUP)
+            wait_for(lambda before=told: any("reconfigured" in line for line in alone.output[before:]), timeout=PATIENCE)
+            time.sleep(1.5)  # the proxy hears of changes a second late
+    assert [outcome for outcome in outcomes if outcome.startswith("failed")] == []
+    assert len(set(outcomes)) == 1
+    with Client(alone.target, retry=None) as client, pytest.raises(TickserveError, match="63"):
+        client.predict_batch([window()] * 64)
+
+
 def test_new_settings_cost_no_call(alone: Service, settings: Path) -> None:
     """Under load, without retries, the one replica makes way for another: it starts first, and no call fails."""
     former = alone.replica_pid()
