@@ -68,7 +68,7 @@ bench: setup  ## Measure tickserve beside its alternatives: 25 minutes on an idl
 	@$(BIN)/python -m benchmarks.comparison $(if $(QUICK),--quick) $(ARGS)
 
 # benchmarks/NAME is a package that runs as a module: autoscaling, capacity, chaos, comparison, core, drill, engine,
-# fuzz, outlier, overload, refusals, scheduling, serving, soak, stages, streams, telemetry, threads.
+# fuzz, outlier, overload, refusals, scheduling, soak, stages, streams, telemetry, threads.
 bench-%: setup
 	@$(BIN)/python -m benchmarks.$* $(ARGS)
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import machine, results
-from benchmarks.comparison import experiment, figures, length, plots, report
+from benchmarks.comparison import experiment, figures, goals, length, plots, report
 from benchmarks.peers import catalogue
 from benchmarks.peers.triton import environment as triton_environment
 
@@ -37,7 +37,7 @@ def main() -> int:
         names=arguments.servers,
         source=arguments.source.absolute(),
     )
-    document = figures.summarise(raw) | results.origin("comparison", description)
+    document = figures.summarise(raw) | {"goals": goals.goals(raw["networks"])} | results.origin("comparison", description)
     document["machine"] |= {"Triton": ", ".join(triton_environment.versions())}
     whole = not arguments.quick and arguments.out is None
     folder = _HERE.parent if whole else arguments.out or _ROOT / "build" / "comparison"

@@ -22,6 +22,8 @@ from benchmarks.peers.target import Server, running
 _SETTLE = 1.0
 # Windows of a scenario; the generators of a scenario have ranges of their own within it.
 _WINDOWS = 200_000
+# Name of the threads that tickserve computes in; no other server has such.
+_ENGINE = "engine-"
 _KEPT = (
     "sent",
     "answered",
@@ -73,7 +75,7 @@ def measure(
             for index in range(rounds):
                 results: dict[str, Any] = {}
                 if network is Network.REAL:
-                    results["floor"] = floor.measure(made, threads=threads, seconds=length.floor)
+                    results["floor"] = _floor(made, threads=threads, seconds=length.floor)
                 # Every other round the other way round: a drift of the machine cancels out.
                 for name in taking_part[:: -1 if index % 2 else 1]:
                     target = catalogue.target(name, made, threads=threads, source=source)
@@ -96,6 +98,19 @@ def measure(
     }
 
 
+def _floor(made: Material, *, threads: int, seconds: float) -> dict[str, Any]:
+    """Returns the bare engine's figures by batch size: with the threads that servers may use, and with all cores."""
+    cores = os.cpu_count() or 1
+    document: dict[str, Any] = {"cores": cores, "sizes": {}}
+    counts = sorted({threads, cores})
+    for count in counts:
+        measured = floor.measure(made, threads=count, seconds=seconds / len(counts))
+        document.setdefault("engine", measured["engine"])
+        words = f"{count} thread{'s' if count > 1 else ''}"
+        document["sizes"] |= {f"{size}, {words}": figures for size, figures in measured["sizes"].items()}
+    return document
+
+
 def _scenarios(server: Server, network: Network, made: Material, length: Length, *, seed: int) -> dict[str, Any]:
     results: dict[str, Any] = {}
     mine = [each for each in SCENARIOS if each.network is network and server.target.name in each.servers]
@@ -115,7 +130,7 @@ def _plans(
             target=server.target.address,
             traffic=(load.traffic,),
             warm_up=length.warm_up,
-            duration=length.duration,
+            duration=scenario.stretch * length.duration,
             windows=str(made.windows),
             first_window=place * _WINDOWS + number * (_WINDOWS // len(loads)),
             feature_schema=made.feature_schema,
@@ -133,6 +148,7 @@ def _document(run: runner.LoadRun) -> dict[str, Any]:
     return {
         "traffic": {name: {key: each[key] for key in _KEPT} for name, each in figures.items()},
         "server_cpu": run.server_cpu["server"],
+        "engine_cpu": sum(seconds for name, seconds in run.replica_threads["server"] if name.startswith(_ENGINE)),
         "client_cpu": run.client_cpu,
         "foreign_cpu": run.foreign_cpu,
         "stolen_cpu": run.stolen_cpu,

@@ -66,7 +66,8 @@ def _scenario(scenario: Scenario, rounds: Sequence[Round]) -> dict[str, Any]:
                 # How many times better tickserve is than this server, same engine and as shipped.
                 "lead_same_engine": leads(catalogue.SAME_ENGINE, server) if catalogue.SAME_ENGINE in asked else None,
                 "lead_as_shipped": leads(catalogue.AS_SHIPPED, server) if catalogue.AS_SHIPPED in asked else None,
-                "floor_share": spread(_floor_share(scenario, each, server) for each in rounds),
+                "floor_share": spread(floor_share(scenario, each, server) for each in rounds),
+                "of_possible": spread(of_possible(scenario, each, server) for each in rounds),
             }
             for server in asked
         },
@@ -106,20 +107,53 @@ def _server(scenario: Scenario, rounds: Sequence[Round], server: str) -> dict[st
 
 
 def _cpu_per_answer(run: Mapping[str, Any]) -> float | None:
-    answered = sum(each["answered"] for each in run["traffic"].values())
-    return ratio(1e3 * sum(run["server_cpu"].get(role, 0.0) for role in _SERVING), float(answered))
+    return ratio(1e3 * serving_cpu(run), float(_answered(run)))
 
 
-def _floor_share(scenario: Scenario, each: Round, server: str) -> float | None:
+def serving_cpu(run: Mapping[str, Any]) -> float:
+    """Returns the processor seconds of the processes that serve: not of Ray's own machinery, not of the generator."""
+    return float(sum(run["server_cpu"].get(role, 0.0) for role in _SERVING))
+
+
+def floor_share(scenario: Scenario, each: Round, server: str) -> float | None:
     """Returns the share of the bare engine's throughput, or, with hardly a network, of the bare echo's."""
     if scenario.figure != "per_second":
         return None
     value = main_figure(scenario, each[server][scenario.name])
     if scenario.network is Network.REAL:
-        return ratio(value, max(size["per_second"] for size in each["floor"]["sizes"].values()))
+        return ratio(value, _engine(each)["per_second"])
     if catalogue.ECHO in scenario.servers and catalogue.ECHO in each:
         return ratio(value, main_figure(scenario, each[catalogue.ECHO][scenario.name]))
     return None
+
+
+def of_possible(scenario: Scenario, each: Round, server: str) -> float | None:
+    """Returns the share of what the cores would answer if a call cost the bare engine's time and the bare echo's alone.
+
+    The echo's time is the server's and the generator's, for they share the cores. No proxy, no queue and no check are
+    in it: nothing that serves over Python's gRPC on these cores can reach 1.
+    """
+    if scenario.figure != "per_second" or scenario.network is not Network.REAL:
+        return None
+    if catalogue.ECHO not in scenario.servers or catalogue.ECHO not in each:
+        return None
+    echo = each[catalogue.ECHO][scenario.name]
+    call = ratio(serving_cpu(echo) + echo["client_cpu"], float(_answered(echo)))
+    if call is None:
+        return None
+    window = min(figures["cpu_seconds_per_window"] for figures in each["floor"]["sizes"].values())
+    possible = each["floor"]["cores"] / (call + window)
+    return ratio(main_figure(scenario, each[server][scenario.name]), possible)
+
+
+def _engine(each: Round) -> Mapping[str, float]:
+    """Returns the bare engine's figures at its best batch size and number of threads in a round."""
+    best: Mapping[str, float] = max(each["floor"]["sizes"].values(), key=lambda figures: figures["per_second"])
+    return best
+
+
+def _answered(run: Mapping[str, Any]) -> int:
+    return sum(each["answered"] for each in run["traffic"].values())
 
 
 def _added(counts: Any) -> dict[str, int]:

@@ -26,7 +26,7 @@ class Length:
 
 
 FULL = Length(
-    rounds={Network.REAL: 3, Network.NULL: 3, Network.SLOW: 2, Network.WIDE: 2}, warm_up=0.7, duration=2.5, floor=4.0
+    rounds={Network.REAL: 3, Network.NULL: 3, Network.SLOW: 2, Network.WIDE: 2}, warm_up=0.7, duration=2.5, floor=6.0
 )
 QUICK = Length(
     rounds={Network.REAL: 1, Network.NULL: 1, Network.SLOW: 0, Network.WIDE: 0}, warm_up=0.5, duration=1.5, floor=2.0

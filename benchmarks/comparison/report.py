@@ -39,6 +39,7 @@ def _lines(document: Mapping[str, Any], pictures: Sequence[str], folder: str) ->
         f"`same engine`, and takes its own choice for this machine ({document['engine'] or 'not run'}) `as shipped`."
     )
     yield ""
+    yield from _goals(document)
     yield from _overview(document)
     yield "## Where we lose and why"
     yield ""
@@ -62,6 +63,32 @@ def _lines(document: Mapping[str, Any], pictures: Sequence[str], folder: str) ->
     yield "## Machine and versions"
     yield ""
     yield table(["", ""], [[name, value] for name, value in document["machine"].items()])
+
+
+def _goals(document: Mapping[str, Any]) -> Iterator[str]:
+    if not document["goals"]:
+        return
+    yield "## Goals, as shipped"
+    yield ""
+    yield table(
+        ["", "goal", "measured", ""],
+        [
+            [
+                each["name"],
+                "-" if each["limit"] is None else f"{'<=' if each['less'] else '>='} {number(each['limit'])}",
+                words(each["value"]),
+                {None: "-", True: "met", False: "**not met**"}[each["met"]],
+            ]
+            for each in document["goals"]
+        ],
+    )
+    yield ""
+    yield (
+        "What engine and gRPC leave possible: what these cores would answer a second if a call cost the bare engine's "
+        "time for a window in its best batch, and the bare echo's time, server and load generator together; no proxy, "
+        "no queue, no check."
+    )
+    yield ""
 
 
 def _overview(document: Mapping[str, Any]) -> Iterator[str]:
@@ -116,10 +143,11 @@ def _scenario(scenario: Mapping[str, Any], titles: Mapping[str, str]) -> Iterato
                     number(latency["max"]["max"], unit="ms"),
                     words(figures["cpu_ms_per_answer"]),
                     percent(figures["floor_share"]["median"]),
+                    percent(figures["of_possible"]["median"]),
                     ", ".join(f"{outcome} {count}" for outcome, count in traffic["outcomes"].items()),
                 ]
             )
-    header = ["", "answers /s", "in time", "p50", "p99", "worst p99.9", "max", "server CPU ms", "of the floor", "ends"]
+    header = ["", "answers /s", "in time", "p50", "p99", "worst p99.9", "max", "server CPU ms", "of the floor", "possible", "ends"]
     yield table(header, rows)
     yield ""
     yield f"Compared by: {_UNITS[scenario['figure']]}" + (

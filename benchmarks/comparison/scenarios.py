@@ -29,6 +29,7 @@ _PROBE_NICENESS = -10
 _SERVICE = (catalogue.AS_SHIPPED, catalogue.SAME_ENGINE)
 _BATCHING = (catalogue.STOCK, catalogue.STOCK_HAPROXY, catalogue.TRITON)
 _ALL = (*_SERVICE, *_BATCHING, catalogue.BARE)
+_AND_ECHO = (*_ALL, catalogue.ECHO)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ class Scenario:
         servers: Who is asked.
         figure: What servers are compared by: "p50_ms" (less is better), "per_second" or "goodput" (more is).
         of: The traffic that the figure is of.
+        stretch: How many times as long it is measured as others, for a figure that needs more calls.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Scenario:
     servers: tuple[str, ...] = _ALL
     figure: str = "per_second"
     of: str = "calls"
+    stretch: float = 1.0
 
 
 def _closed(callers: int, *, streams: int = 0, connections: int = 4) -> Loads:
@@ -79,7 +82,7 @@ def _closed(callers: int, *, streams: int = 0, connections: int = 4) -> Loads:
     return lambda _: (Load(traffic=traffic),)
 
 
-def _saturated(_: float) -> tuple[Load, ...]:
+def _background(_: float) -> tuple[Load, ...]:
     background = Traffic(
         name="background",
         priority="background",
@@ -88,10 +91,14 @@ def _saturated(_: float) -> tuple[Load, ...]:
         callers=_BACKGROUND_CALLERS,
         connections=4,
     )
+    return (Load(traffic=background),)
+
+
+def _saturated(capacity: float) -> tuple[Load, ...]:
     probe = Traffic(
         name="probe", priority="real_time", deadline=PROBE_DEADLINE, rpc_timeout=_PATIENCE, rate=_PROBE_RATE
     )
-    return (Load(traffic=background), Load(traffic=probe, niceness=_PROBE_NICENESS))
+    return (*_background(capacity), Load(traffic=probe, niceness=_PROBE_NICENESS))
 
 
 def _burst(capacity: float) -> tuple[Load, ...]:
@@ -154,10 +161,10 @@ CAPACITY = "unary_64"
 """The scenario that tells what a server can do; it comes first."""
 
 SCENARIOS: tuple[Scenario, ...] = (
-    Scenario(name=CAPACITY, title="unary, 64 in flight", network=Network.REAL, loads=_closed(64)),
+    Scenario(name=CAPACITY, title="unary, 64 in flight", network=Network.REAL, loads=_closed(64), servers=_AND_ECHO),
     Scenario(name="unary_1", title="unary, 1 in flight", network=Network.REAL, loads=_closed(1), figure="p50_ms"),
     Scenario(name="unary_8", title="unary, 8 in flight", network=Network.REAL, loads=_closed(8)),
-    Scenario(name="streams_64", title="64 streams", network=Network.REAL, loads=_closed(64, streams=64)),
+    Scenario(name="streams_64", title="64 streams", network=Network.REAL, loads=_closed(64, streams=64), servers=_AND_ECHO),
     Scenario(name="streams_300", title="300 streams", network=Network.REAL, loads=_closed(300, streams=300)),
     Scenario(
         name="saturated",
@@ -166,6 +173,16 @@ SCENARIOS: tuple[Scenario, ...] = (
         loads=_saturated,
         figure="goodput",
         of="probe",
+        stretch=4.0,
+    ),
+    Scenario(
+        name="background",
+        title="background alone, as beside the probes",
+        network=Network.REAL,
+        loads=_background,
+        servers=(*_SERVICE, *_BATCHING),
+        of="background",
+        stretch=2.0,
     ),
     Scenario(
         name="burst",
@@ -188,7 +205,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         title="hardly a network, 1 in flight",
         network=Network.NULL,
         loads=_closed(1),
-        servers=(*_ALL, catalogue.ECHO),
+        servers=_AND_ECHO,
         figure="p50_ms",
     ),
     Scenario(
@@ -196,14 +213,14 @@ SCENARIOS: tuple[Scenario, ...] = (
         title="hardly a network, 64 in flight",
         network=Network.NULL,
         loads=_closed(64),
-        servers=(*_ALL, catalogue.ECHO),
+        servers=_AND_ECHO,
     ),
     Scenario(
         name="null_streams_64",
         title="hardly a network, 64 streams",
         network=Network.NULL,
         loads=_closed(64, streams=64),
-        servers=(*_ALL, catalogue.ECHO),
+        servers=_AND_ECHO,
     ),
     Scenario(
         name="versions",
@@ -233,4 +250,4 @@ SCENARIOS: tuple[Scenario, ...] = (
 def served_by(network: Network) -> tuple[str, ...]:
     """Returns the servers that any scenario of a network asks, in the catalogue's order."""
     asked = {server for each in SCENARIOS if each.network is network for server in each.servers}
-    return tuple(server for server in (*_ALL, catalogue.ECHO) if server in asked)
+    return tuple(server for server in _AND_ECHO if server in asked)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.comparison import figures, report
+from benchmarks.comparison import figures, goals, report
 from benchmarks.comparison.length import FULL, QUICK
 from benchmarks.comparison.losses import losses
 from benchmarks.comparison.networks import Network
@@ -26,15 +26,29 @@ def _run(per_second: float, *, p50: float = 5.0, goodput: float = 1.0, name: str
             }
         },
         "server_cpu": {"replica": 1.0, "controller": 5.0},
+        "engine_cpu": 0.5,
+        "client_cpu": 0.5,
         "foreign_cpu": 0.1,
     }
+
+
+def _probed(value: float) -> dict[str, Any]:
+    """Makes the traffic of probes beside background work at four fifths of what it is alone."""
+    made: dict[str, Any] = {}
+    for name, rate in (("probe", value), ("background", 0.8 * value)):
+        made |= _run(rate, name=name, goodput=min(1.0, value / 1e3))["traffic"]
+    return made
 
 
 def _raw(rounds: list[dict[str, float]]) -> dict[str, Any]:
     """Makes raw results in which servers answer so many calls a second, the same in every scenario."""
     floor = {
         "engine": "e",
-        "sizes": {"1": {"per_second": 400.0, "p50_ms": 1.0}, "32": {"per_second": 1000.0, "p50_ms": 9.0}},
+        "cores": 2,
+        "sizes": {
+            "1": {"per_second": 400.0, "p50_ms": 1.0, "cpu_seconds_per_window": 0.0025},
+            "32": {"per_second": 1000.0, "p50_ms": 9.0, "cpu_seconds_per_window": 0.001},
+        },
     }
     names = {each.name: each for each in SCENARIOS if each.network is Network.REAL}
     made = []
@@ -42,6 +56,7 @@ def _raw(rounds: list[dict[str, float]]) -> dict[str, Any]:
         servers = {
             server: {
                 name: _run(value, p50=1e3 / value, name=scenario.of, goodput=min(1.0, value / 1e3))
+                | ({"traffic": _probed(value)} if name == "saturated" else {})
                 for name, scenario in names.items()
             }
             for server, value in values.items()
@@ -55,7 +70,8 @@ def _raw(rounds: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def _document(rounds: list[dict[str, float]]) -> dict[str, Any]:
-    document = figures.summarise(_raw(rounds))
+    raw = _raw(rounds)
+    document = figures.summarise(raw) | {"goals": goals.goals(raw["networks"])}
     return document | {"machine": {"processor": "p"}, "command": "c"}
 
 
@@ -76,6 +92,33 @@ def test_the_floor_is_the_bare_engine_at_its_best() -> None:
     ours = document["scenarios"][CAPACITY]["servers"][catalogue.AS_SHIPPED]
     assert ours["floor_share"]["median"] == pytest.approx(0.5)
     assert ours["cpu_ms_per_answer"]["median"] == pytest.approx(10.0)
+
+
+def test_what_is_possible_counts_engine_and_echo() -> None:
+    """A call that costs the echo 15 ms with its caller, and the engine 1 ms, leaves two cores 125 calls a second."""
+    document = _document([{catalogue.AS_SHIPPED: 50.0, catalogue.ECHO: 200.0}])
+    ours = document["scenarios"][CAPACITY]["servers"][catalogue.AS_SHIPPED]
+    assert ours["of_possible"]["median"] == pytest.approx(50.0 / 125.0)
+    without = _document([{catalogue.AS_SHIPPED: 50.0}])["scenarios"][CAPACITY]["servers"][catalogue.AS_SHIPPED]
+    assert without["of_possible"]["median"] is None
+
+
+def test_goals_are_told_with_what_was_measured() -> None:
+    """Met and missed by the median over rounds; what was not measured is no goal of the run."""
+    rounds = [{catalogue.AS_SHIPPED: 700.0, catalogue.STOCK: 100.0, catalogue.ECHO: 900.0}] * 2
+    document = _document(rounds)
+    told = {each["name"].partition(":")[0]: each for each in document["goals"]}
+    assert told["unary, 1 in flight"]["met"]
+    assert told["unary, 1 in flight"]["value"]["median"] == pytest.approx(7.0)
+    by_name = {each["name"]: each for each in document["goals"]}
+    assert by_name["unary, 64 in flight: share of the bare engine"]["met"]
+    assert by_name["64 streams: share of the bare engine"]["met"] is False
+    assert by_name["64 streams: the engine's share of the server's CPU"]["value"]["median"] == pytest.approx(0.5)
+    assert by_name["background beside probes, share of our own without"]["value"]["median"] == pytest.approx(0.8)
+    assert by_name["background beside probes, share of our own without"]["met"] is False
+    assert not any("hardly a network" in name for name in by_name)
+    assert "**not met**" in report.write(document)
+    assert _document([{catalogue.STOCK: 100.0}])["goals"] == []
 
 
 def test_what_is_lost_is_told() -> None:
