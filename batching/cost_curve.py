@@ -4,10 +4,10 @@ Must not know keys, requests, deadlines or what the prediction is used for.
 
 Two things are learned apart, because they change apart. The *curve* (seconds by size) is the model's: it changes
 slowly, so each size moves by small, clipped steps, and sizes that contradict the order are pooled (isotonic regression:
-pool adjacent violators). Its level is held at that of the warm-up, or it and the speed would drift apart. The *speed* is the machine's: the ratio of what is measured to the curve, pooled over all
-sizes, so a machine that slows down is followed at every size, even one not seen since. Its median over the last
-``MEDIAN_SAMPLES`` batches makes half of them an outlier's worth of robustness; its upper quantile over the last
-``QUANTILE_SAMPLES`` is the spread.
+pool adjacent violators). Its level is held to the warm-up's, or it and the speed would drift apart. The *speed* is the
+machine's: the ratio of what is measured to the curve, pooled over all sizes, so a machine that slows down is followed
+at every size, even one not seen since. Its median over the last ``MEDIAN_SAMPLES`` batches makes half of them an
+outlier's worth of robustness; its upper quantile over the last ``QUANTILE_SAMPLES`` is the spread.
 """
 
 import math

@@ -37,7 +37,9 @@ def main() -> int:
         names=arguments.servers,
         source=arguments.source.absolute(),
     )
-    document = figures.summarise(raw) | {"goals": goals.goals(raw["networks"])} | results.origin("comparison", description)
+    document = (
+        figures.summarise(raw) | {"goals": goals.goals(raw["networks"])} | results.origin("comparison", description)
+    )
     document["machine"] |= {"Triton": ", ".join(triton_environment.versions())}
     whole = not arguments.quick and arguments.out is None
     folder = _HERE.parent if whole else arguments.out or _ROOT / "build" / "comparison"

@@ -40,13 +40,17 @@ def _goals(real: Sequence[Round], null: Sequence[Round]) -> Iterator[dict[str, A
         if not ours:
             break
         scenario = _BY_NAME[name]
-        yield _goal(f"{title}: share of the bare engine", [floor_share(scenario, each, _SHIPPED) for each in ours], share)
+        yield _goal(
+            f"{title}: share of the bare engine", [floor_share(scenario, each, _SHIPPED) for each in ours], share
+        )
         yield _goal(
             f"{title}: the same, of what engine and gRPC leave possible",
             [of_possible(scenario, each, _SHIPPED) for each in ours],
             None,
         )
-        yield _goal(f"{title}: the engine's share of the server's CPU", [_engine_share(each, name) for each in ours], engine)
+        yield _goal(
+            f"{title}: the engine's share of the server's CPU", [_engine_share(each, name) for each in ours], engine
+        )
     if ours:
         probes = [each[_SHIPPED]["saturated"]["traffic"]["probe"] for each in ours]
         sent = sum(probe["sent"] for probe in probes)

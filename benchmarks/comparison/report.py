@@ -147,7 +147,19 @@ def _scenario(scenario: Mapping[str, Any], titles: Mapping[str, str]) -> Iterato
                     ", ".join(f"{outcome} {count}" for outcome, count in traffic["outcomes"].items()),
                 ]
             )
-    header = ["", "answers /s", "in time", "p50", "p99", "worst p99.9", "max", "server CPU ms", "of the floor", "possible", "ends"]
+    header = [
+        "",
+        "answers /s",
+        "in time",
+        "p50",
+        "p99",
+        "worst p99.9",
+        "max",
+        "server CPU ms",
+        "of the floor",
+        "possible",
+        "ends",
+    ]
     yield table(header, rows)
     yield ""
     yield f"Compared by: {_UNITS[scenario['figure']]}" + (

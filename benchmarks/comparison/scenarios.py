@@ -164,7 +164,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(name=CAPACITY, title="unary, 64 in flight", network=Network.REAL, loads=_closed(64), servers=_AND_ECHO),
     Scenario(name="unary_1", title="unary, 1 in flight", network=Network.REAL, loads=_closed(1), figure="p50_ms"),
     Scenario(name="unary_8", title="unary, 8 in flight", network=Network.REAL, loads=_closed(8)),
-    Scenario(name="streams_64", title="64 streams", network=Network.REAL, loads=_closed(64, streams=64), servers=_AND_ECHO),
+    Scenario(
+        name="streams_64", title="64 streams", network=Network.REAL, loads=_closed(64, streams=64), servers=_AND_ECHO
+    ),
     Scenario(name="streams_300", title="300 streams", network=Network.REAL, loads=_closed(300, streams=300)),
     Scenario(
         name="saturated",

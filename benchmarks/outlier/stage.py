@@ -23,7 +23,12 @@ from tests.support.registry import make_registry
 _MODEL = "cnn_lstm"
 _PATIENCE = 120.0
 # Named, not shared out by the number of replicas: otherwise another number would replace every replica.
-_SETTINGS = "replica_cpus = {cpus}\nengine_threads = 1\nreplicas = {replicas}\nstream_max_age = {generation}\nmax_windows_per_request = {most}\n"
+_SETTINGS = """replica_cpus = {cpus}
+engine_threads = 1
+replicas = {replicas}
+stream_max_age = {generation}
+max_windows_per_request = {most}
+"""
 _OLDEST = 7200
 _MOST = 64
 

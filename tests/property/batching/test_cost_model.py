@@ -184,7 +184,7 @@ def test_noise_does_not_shut_out_one_size_after_another(seed: int, spread: float
 
 @pytest.mark.parametrize("warmed", [True, False])
 def test_sizes_not_in_use_stay_what_they_were_however_long(warmed: bool) -> None:
-    """Law 7: half an hour of small batches on a noisy machine makes large ones no slower. (They took seconds once.)"""
+    """Law 7: half an hour of small batches on a noisy machine makes large ones no slower. Once they took seconds."""
     chance = random.Random(0)
 
     def true(size: int) -> float:
