@@ -25,6 +25,7 @@ from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 from server import app, process_tree
 from server.config.given_settings import GivenSettings
 from server.config.settings import Settings
+from server.deploy_failure import explained
 from server.launcher import FAILED, READY, RECONFIGURED
 from server.renewal import renewed
 from server.telemetry.logging_setup import log_to_stream
@@ -107,7 +108,7 @@ def _deploy(settings: Settings, *, first: Mapping[str, Any]) -> None:
         if status.status == ApplicationStatus.RUNNING:
             return
         if status.status in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY):
-            raise RuntimeError(status.message)
+            raise RuntimeError(explained(status.message, [told.message for told in status.deployments.values()]))
 
 
 def _start(settings: Settings) -> None:
