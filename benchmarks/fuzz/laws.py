@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
 from benchmarks.fuzz.doorway import CallContext
+from server.config.settings import Settings
 from server.refusal import Reason
 from tests.support.raw_client import Refused, read_status
 from tickserve.v1.prediction_pb2 import Prediction
@@ -29,6 +30,8 @@ from tickserve.v1.window_pb2 import Window
 REASONS = {reason.name for reason in Reason} - {Reason.INFERENCE_FAILED.name}
 _TRAILER = "grpc-status-details-bin"
 _TOLERANCE = 1e-5
+# Above it a message is refused unread.
+_MOST_BYTES: int = Settings.model_fields["max_request_bytes"].default
 
 
 class LawBrokenError(AssertionError):
@@ -95,11 +98,11 @@ def check_form(prediction: Prediction) -> None:
 
 
 def read_ticks(messages: Sequence[bytes]) -> list[StreamTicksRequest | None]:
-    """Returns what the messages of a tick stream say; None for those that say nothing."""
+    """Returns what the messages of a tick stream say; None for those that say nothing, or are too large to be read."""
     read: list[StreamTicksRequest | None] = []
     for data in messages:
         try:
-            read.append(StreamTicksRequest.FromString(data))
+            read.append(StreamTicksRequest.FromString(data) if len(data) <= _MOST_BYTES else None)
         except DecodeError:
             read.append(None)
     return read
