@@ -17,7 +17,7 @@ from benchmarks.load import runner
 from benchmarks.load.plan import Plan
 from benchmarks.peers import catalogue, floor
 from benchmarks.peers.export import Material
-from benchmarks.peers.target import Server, running
+from benchmarks.peers.target import Server, TargetError, running
 
 _SETTLE = 1.0
 # Windows of a scenario; the generators of a scenario have ranges of their own within it.
@@ -46,7 +46,7 @@ def measure(
     names: Sequence[str],
     source: Path = catalogue.ROOT,
 ) -> dict[str, Any]:
-    """Runs all rounds and returns the raw results.
+    """Runs all rounds and returns the raw results; a server that fails is left out of its network's figures.
 
     Args:
         length: How long.
@@ -57,12 +57,11 @@ def measure(
 
     Raises:
         model.errors.ModelError: There is no such model.
-        benchmarks.peers.target.TargetError: A server did not start.
-        benchmarks.load.runner.LoadError: A generator failed.
     """
     threads = max(1, (os.cpu_count() or 1) - 1)
     titles: dict[str, str] = {}
     networks: dict[str, list[dict[str, Any]]] = {}
+    failures: list[str] = []
     with tempfile.TemporaryDirectory(prefix="comparison-") as folder:
         for network, rounds in length.rounds.items():
             if not rounds:
@@ -80,14 +79,21 @@ def measure(
                 for name in taking_part[:: -1 if index % 2 else 1]:
                     target = catalogue.target(name, made, threads=threads, source=source)
                     titles[name] = target.title
-                    with running(target) as server:
-                        time.sleep(_SETTLE)
-                        results[name] = _scenarios(server, network, made, length, seed=index)
+                    try:
+                        with running(target) as server:
+                            time.sleep(_SETTLE)
+                            results[name] = _scenarios(server, network, made, length, seed=index)
+                    except (TargetError, runner.LoadError) as error:
+                        # Told in the report; the others' figures must not be lost for it.
+                        failures.append(f"{name}, {network} network, round {index + 1}: {_last_line(error)}")
+                        _tell(failures[-1])
+                        continue
                     _tell(f"{network} network, round {index + 1} of {rounds}, {name} done")
                 networks[network].append(results)
     return {
         "networks": networks,
         "titles": titles,
+        "failures": failures,
         "settings": {
             "rounds": {str(network): rounds for network, rounds in length.rounds.items()},
             "warm_up": length.warm_up,
@@ -153,6 +159,10 @@ def _document(run: runner.LoadRun) -> dict[str, Any]:
         "foreign_cpu": run.foreign_cpu,
         "stolen_cpu": run.stolen_cpu,
     }
+
+
+def _last_line(error: Exception) -> str:
+    return next((line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
 
 
 def _tell(line: str) -> None:

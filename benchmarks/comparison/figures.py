@@ -22,6 +22,7 @@ def summarise(raw: Mapping[str, Any]) -> dict[str, Any]:
     real = networks.get(Network.REAL, [])
     return {
         "titles": raw["titles"],
+        "failures": raw["failures"],
         "settings": raw["settings"],
         "engine": real[0]["floor"]["engine"] if real else None,
         "floor": {

@@ -39,6 +39,9 @@ def _lines(document: Mapping[str, Any], pictures: Sequence[str], folder: str) ->
         f"`same engine`, and takes its own choice for this machine ({document['engine'] or 'not run'}) `as shipped`."
     )
     yield ""
+    for failure in document["failures"]:
+        yield f"**Failed, and left out of that network's figures:** {failure}"
+        yield ""
     yield from _goals(document)
     yield from _overview(document)
     yield "## Where we lose and why"

@@ -65,6 +65,7 @@ def _raw(rounds: list[dict[str, float]]) -> dict[str, Any]:
     return {
         "networks": {Network.REAL: made},
         "titles": {name: name.upper() for name in rounds[0]},
+        "failures": [],
         "settings": {"rounds": {"real": len(rounds)}, "warm_up": 1.0, "duration": 2.0, "threads": 1, "cores": 2},
     }
 
@@ -133,6 +134,15 @@ def test_what_is_lost_is_told() -> None:
     assert "Where we lose" in text
     ahead = report.write(_document([{catalogue.AS_SHIPPED: 500.0, catalogue.STOCK: 100.0}]))
     assert "Nowhere: no peer is ahead" in ahead
+
+
+def test_a_server_that_failed_is_told_and_left_out() -> None:
+    """One round without it, and it has no figures; the report says so, and the others have theirs."""
+    raw = _raw([{catalogue.AS_SHIPPED: 500.0, catalogue.STOCK: 250.0}, {catalogue.AS_SHIPPED: 500.0}])
+    raw["failures"] = ["stock, real network, round 2: out of memory"]
+    document = figures.summarise(raw) | {"goals": goals.goals(raw["networks"])}
+    assert set(document["scenarios"][CAPACITY]["servers"]) == {catalogue.AS_SHIPPED}
+    assert "round 2: out of memory" in report.write(document | {"machine": {}, "command": "c"})
 
 
 def test_scenarios_and_servers_agree() -> None:
