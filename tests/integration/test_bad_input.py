@@ -58,10 +58,14 @@ async def test_memory_does_not_grow_with_refused_messages(service: Service) -> N
     async with grpc.aio.insecure_channel(service.target) as channel:
         predict: Predict = channel.unary_unary(PREDICT)
         await asyncio.gather(*(flood(predict, 3) for _ in range(4)))  # lets buffers reach their size
-        before = resident_megabytes(service.replica_pid())
-        await asyncio.gather(*(flood(predict, 8) for _ in range(4)))  # 96 messages of 4 MB
-        grown = resident_megabytes(service.replica_pid()) - before
-    assert grown < 50
+        grown = []
+        # How many are in memory at once is a matter of timing, and buffers may grow once more; what was kept of each
+        # message would be there after every flood.
+        while not grown or (min(grown) >= 50 and len(grown) < 3):
+            before = resident_megabytes(service.replica_pid())
+            await asyncio.gather(*(flood(predict, 8) for _ in range(4)))  # 96 messages of 4 MB
+            grown.append(resident_megabytes(service.replica_pid()) - before)
+    assert min(grown) < 50, grown
 
 
 async def test_others_are_served_meanwhile(service: Service) -> None:
