@@ -58,7 +58,7 @@ async def test_memory_does_not_grow_with_refused_messages(service: Service) -> N
     async with grpc.aio.insecure_channel(service.target) as channel:
         predict: Predict = channel.unary_unary(PREDICT)
         await asyncio.gather(*(flood(predict, 3) for _ in range(4)))  # lets buffers reach their size
-        grown = []
+        grown: list[float] = []
         # How many are in memory at once is a matter of timing, and buffers may grow once more; what was kept of each
         # message would be there after every flood.
         while not grown or (min(grown) >= 50 and len(grown) < 3):
