@@ -22,8 +22,6 @@ from benchmarks.peers.target import Server, TargetError, running
 _SETTLE = 1.0
 # Windows of a scenario; the generators of a scenario have ranges of their own within it.
 _WINDOWS = 200_000
-# Name of the threads that tickserve computes in; no other server has such.
-_ENGINE = "engine-"
 _KEPT = (
     "sent",
     "answered",
@@ -154,7 +152,6 @@ def _document(run: runner.LoadRun) -> dict[str, Any]:
     return {
         "traffic": {name: {key: each[key] for key in _KEPT} for name, each in figures.items()},
         "server_cpu": run.server_cpu["server"],
-        "engine_cpu": sum(seconds for name, seconds in run.replica_threads["server"] if name.startswith(_ENGINE)),
         "client_cpu": run.client_cpu,
         "foreign_cpu": run.foreign_cpu,
         "stolen_cpu": run.stolen_cpu,
