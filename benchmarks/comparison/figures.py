@@ -108,7 +108,7 @@ def _server(scenario: Scenario, rounds: Sequence[Round], server: str) -> dict[st
 
 
 def _cpu_per_answer(run: Mapping[str, Any]) -> float | None:
-    return ratio(1e3 * serving_cpu(run), float(_answered(run)))
+    return ratio(1e3 * serving_cpu(run), float(answered(run)))
 
 
 def serving_cpu(run: Mapping[str, Any]) -> float:
@@ -122,7 +122,7 @@ def floor_share(scenario: Scenario, each: Round, server: str) -> float | None:
         return None
     value = main_figure(scenario, each[server][scenario.name])
     if scenario.network is Network.REAL:
-        return ratio(value, _engine(each)["per_second"])
+        return ratio(value, max(size["per_second"] for size in each["floor"]["sizes"].values()))
     if catalogue.ECHO in scenario.servers and catalogue.ECHO in each:
         return ratio(value, main_figure(scenario, each[catalogue.ECHO][scenario.name]))
     return None
@@ -139,21 +139,20 @@ def of_possible(scenario: Scenario, each: Round, server: str) -> float | None:
     if catalogue.ECHO not in scenario.servers or catalogue.ECHO not in each:
         return None
     echo = each[catalogue.ECHO][scenario.name]
-    call = ratio(serving_cpu(echo) + echo["client_cpu"], float(_answered(echo)))
+    call = ratio(serving_cpu(echo) + echo["client_cpu"], float(answered(echo)))
     if call is None:
         return None
-    window = min(figures["cpu_seconds_per_window"] for figures in each["floor"]["sizes"].values())
-    possible = each["floor"]["cores"] / (call + window)
+    possible = each["floor"]["cores"] / (call + window_cpu(each))
     return ratio(main_figure(scenario, each[server][scenario.name]), possible)
 
 
-def _engine(each: Round) -> Mapping[str, float]:
-    """Returns the bare engine's figures at its best batch size and number of threads in a round."""
-    best: Mapping[str, float] = max(each["floor"]["sizes"].values(), key=lambda figures: figures["per_second"])
-    return best
+def window_cpu(each: Round) -> float:
+    """Returns the processor seconds that a window costs the bare engine at best."""
+    return float(min(size["cpu_seconds_per_window"] for size in each["floor"]["sizes"].values()))
 
 
-def _answered(run: Mapping[str, Any]) -> int:
+def answered(run: Mapping[str, Any]) -> int:
+    """Returns how many calls of a run were answered, of all its traffic."""
     return sum(each["answered"] for each in run["traffic"].values())
 
 

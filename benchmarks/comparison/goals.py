@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.comparison.figures import floor_share, main_figure, of_possible, serving_cpu
+from benchmarks.comparison.figures import answered, floor_share, main_figure, of_possible, serving_cpu, window_cpu
 from benchmarks.comparison.networks import Network
 from benchmarks.comparison.scenarios import CAPACITY, SCENARIOS
 from benchmarks.figures import ratio, spread
@@ -85,5 +85,4 @@ def _background(each: Round, scenario: str) -> float:
 def _engine_share(each: Round, scenario: str) -> float | None:
     run = each[_SHIPPED][scenario]
     # What the bare engine takes for as many windows: threads do not tell their names to the system.
-    window = min(figures["cpu_seconds_per_window"] for figures in each["floor"]["sizes"].values())
-    return ratio(window * sum(traffic["answered"] for traffic in run["traffic"].values()), serving_cpu(run))
+    return ratio(window_cpu(each) * answered(run), serving_cpu(run))
