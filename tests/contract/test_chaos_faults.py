@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,3 +61,26 @@ async def test_strangers_disturb_nobody(settings: Settings, fault: Fault) -> Non
         assert await client.models()
         await asyncio.to_thread(fault.heal, stage)
     assert fault.facts["a new client is served meanwhile"] == "yes"
+
+
+async def test_strangers_sent_away_while_they_come_leave_nothing_open(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each connection made is closed, also the one made in the moment they are told to go."""
+    made: list[socket.socket] = []
+    connect = IdleConnections._connect
+
+    def connect_then_be_sent_away(fault: IdleConnections) -> socket.socket | None:
+        connection = connect(fault)
+        assert connection is not None
+        made.append(connection)
+        fault._stop.set()
+        return connection
+
+    monkeypatch.setattr(IdleConnections, "_connect", connect_then_be_sent_away)
+    fault = IdleConnections(8)
+    async with serving(settings) as service:
+        stage = stage_at(service.target)
+        await asyncio.to_thread(fault.inject, stage)
+        await asyncio.to_thread(fault.heal, stage)
+    assert [connection.fileno() for connection in made] == [-1]

@@ -94,9 +94,9 @@ class IdleConnections(Strangers):
 
     def _act(self) -> None:
         began = time.monotonic()
-        for _ in range(self.count):
-            made = self._connect()
-            if made is None or self._stop.is_set():
+        # Held as soon as made: sent away in the middle of their coming, none may be left open.
+        while len(self._held) < self.count and not self._stop.is_set():
+            if (made := self._connect()) is None:
                 break  # the next ones would not get in either
             self._held.append(made)
         self.facts["connected"] = f"{len(self._held):,} in {time.monotonic() - began:.1f} s"
