@@ -18,8 +18,8 @@ from model.weights_file import hash_of, read_bounded
 
 GOLDEN_FILE: Final = "golden.npy"
 MINIMUM_GOLDEN: Final = 256  # fewer prove little; the same number as model.parity's
-# 5,000 windows of the default network: so many more prove no more.
-MAX_GOLDEN_BYTES: Final = 64 * 1024**2
+# As many windows as are wanted at least, each as large as the largest message that is read by default (4 MiB).
+MAX_GOLDEN_BYTES: Final = MINIMUM_GOLDEN * 4 * 1024**2
 
 _MAGIC: Final = b"\x93NUMPY\x01\x00"
 _REMEDY: Final = f"numpy.save at least {MINIMUM_GOLDEN} real windows there, float32 [n, features, steps]"

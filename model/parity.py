@@ -104,7 +104,8 @@ class ParityReport:
 
 def tensors_to_outputs(tensors: Sequence[torch.Tensor]) -> ModelOutputs:
     """What the network gives, in its order, as numpy arrays; copies nothing but what is not contiguous."""
-    return ModelOutputs(*(tensor.contiguous().numpy() for tensor in tensors))
+    # Made contiguous by numpy: torch would release the interpreter's lock to copy a few numbers.
+    return ModelOutputs(*(np.ascontiguousarray(tensor.numpy()) for tensor in tensors))
 
 
 def eager_outputs(network: HybridNetwork, windows: NDArray[np.float32]) -> ModelOutputs:

@@ -7,7 +7,6 @@ the seam (`ingress`) left alone, and ends the RPC with what was set on `grpc_con
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import time
@@ -20,7 +19,7 @@ from google.protobuf.message import Message
 from ray import serve
 from ray.serve.grpc_util import RayServegRPCContext, gRPCInputStream
 
-from server import runtime_env
+from server import interpreter, runtime_env
 from server.autoscaling.replica_load import ReplicaLoad
 from server.config.given_settings import GivenSettings
 from server.config.live_settings import LIVE_FIELDS
@@ -124,10 +123,7 @@ class PredictorDeployment(OipMethods):
             node_id=ray.get_runtime_context().get_node_id(),
         )
         await replica.start()
-        # What is there now stays: the collector need not look through libraries and models again and again, which would
-        # stop the event loop for tens of milliseconds each time.
-        gc.collect()
-        gc.freeze()
+        interpreter.settle()
         self._replica = replica
         self._drain_watch = asyncio.get_running_loop().create_task(DrainWatch(replica.drain).run())
         self._watchdog = LoopWatchdog(_leave, timeout=lambda: self._loop_timeout)

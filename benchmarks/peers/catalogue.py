@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -84,6 +85,7 @@ def _tickserve(name: str, title: str, engine: str, material: Material, threads: 
         "TICKSERVE_DEFAULT_MODEL": material.model.name,
         "TICKSERVE_ENGINE": engine,
         "TICKSERVE_ENGINE_THREADS": str(threads),
+        "TICKSERVE_MODELS__PINNED": json.dumps([f"{material.model.name}:{each}" for each in material.versions]),
     }
     return Target(
         name=name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ class Material:
         feature_schema: Of those windows.
         model: What every answer names.
         shape: Features and steps of a window.
+        versions: Of the model, that a server which can keep several has ready from the start.
     """
 
     registry: Path
@@ -38,9 +40,17 @@ class Material:
     feature_schema: str
     model: ExpectedModel
     shape: tuple[int, int] = (50, 60)
+    versions: tuple[int, ...] = ()
 
 
-def prepare(folder: Path, *, registry: Path, name: str, windows: npt.NDArray[np.float32] | None = None) -> Material:
+def prepare(
+    folder: Path,
+    *,
+    registry: Path,
+    name: str,
+    windows: npt.NDArray[np.float32] | None = None,
+    versions: Iterable[int] = (),
+) -> Material:
     """Writes the TorchScript file and the windows of a run into `folder`.
 
     Args:
@@ -48,6 +58,7 @@ def prepare(folder: Path, *, registry: Path, name: str, windows: npt.NDArray[np.
         registry: Has at least one version of the model.
         name: The model's name.
         windows: float32 [n, features, steps], as the model takes them; None: real ones.
+        versions: That a server which can keep several has ready from the start.
 
     Raises:
         model.errors.ModelError: There is no such model, or it is damaged.
@@ -65,4 +76,5 @@ def prepare(folder: Path, *, registry: Path, name: str, windows: npt.NDArray[np.
         feature_schema=loaded.config.feature_schema,
         model=ExpectedModel(name=loaded.name, version=loaded.version, sha256=loaded.sha256),
         shape=(loaded.config.network.feature_count, loaded.config.network.time_steps),
+        versions=tuple(versions),
     )

@@ -18,6 +18,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
+from server import interpreter
 from server.config.health_settings import HealthSettings
 from server.config.scheduler_settings import ClassTimeouts, SchedulerSettings
 from server.config.settings import Settings
@@ -113,9 +114,7 @@ async def mounted(settings: Settings) -> AsyncIterator[Replica]:
     replica = Replica(settings, replica_id="stages", health=Health(), on_hang=lambda: None)
     try:
         await replica.start()
-        # As the deployment does.
-        gc.collect()
-        gc.freeze()
+        interpreter.settle()  # as the deployment does
         yield replica
     finally:
         gc.unfreeze()

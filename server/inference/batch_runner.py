@@ -87,8 +87,7 @@ class BatchRunner:
         del batch_key
         started = self._clock()
         buffer = self._buffers.take(len(batch), batch[0].window.shape)
-        for index, work in enumerate(batch):
-            buffer[index] = work.window
+        _gather([work.window for work in batch], buffer)
         engine = batch[0].model.engine
         called = self._clock()
         try:
@@ -132,3 +131,15 @@ class BatchRunner:
         if work.trace is None or work.trace in joined:
             return joined
         return (work.trace, *joined)
+
+
+def _gather(windows: Sequence[FloatArray], buffer: FloatArray) -> None:
+    """Copies windows to the head of a buffer, as bytes: numpy would release the interpreter's lock for each of them.
+
+    Beside a busy event loop it comes back only milliseconds later, a batch would wait for it several times before the
+    engine has it, and the loop pays for every hand-over.
+    """
+    size = windows[0].nbytes
+    target = memoryview(buffer).cast("B")
+    for index, window in enumerate(windows):
+        target[index * size : (index + 1) * size] = memoryview(np.ascontiguousarray(window)).cast("B")
