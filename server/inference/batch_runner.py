@@ -140,6 +140,6 @@ def _gather(windows: Sequence[FloatArray], buffer: FloatArray) -> None:
     engine has it, and the loop pays for every hand-over.
     """
     size = windows[0].nbytes
-    target = memoryview(buffer).cast("B")
+    target = buffer.data.cast("B")
     for index, window in enumerate(windows):
-        target[index * size : (index + 1) * size] = memoryview(np.ascontiguousarray(window)).cast("B")
+        target[index * size : (index + 1) * size] = np.ascontiguousarray(window).data.cast("B")
