@@ -98,6 +98,7 @@ def measure(
             "duration": length.duration,
             "threads": threads,
             "cores": os.cpu_count() or 1,
+            "left_out": sorted(length.left_out),
         },
     }
 
@@ -117,7 +118,11 @@ def _floor(made: Material, *, threads: int, seconds: float) -> dict[str, Any]:
 
 def _scenarios(server: Server, network: Network, made: Material, length: Length, *, seed: int) -> dict[str, Any]:
     results: dict[str, Any] = {}
-    mine = [each for each in SCENARIOS if each.network is network and server.target.name in each.servers]
+    mine = [
+        each
+        for each in SCENARIOS
+        if each.network is network and server.target.name in each.servers and each.name not in length.left_out
+    ]
     for place, scenario in enumerate(mine):
         capacity = results.get(CAPACITY, {}).get("traffic", {}).get("calls", {}).get("answered_per_second", 0.0)
         plans = _plans(server, scenario, made, length, capacity=capacity, place=place, seed=seed)

@@ -32,7 +32,7 @@ def summarise(raw: Mapping[str, Any]) -> dict[str, Any]:
         "scenarios": {
             scenario.name: _scenario(scenario, networks[scenario.network])
             for scenario in SCENARIOS
-            if networks.get(scenario.network)
+            if networks.get(scenario.network) and scenario.name not in raw["settings"]["left_out"]
         },
     }
 
@@ -122,28 +122,33 @@ def floor_share(scenario: Scenario, each: Round, server: str) -> float | None:
         return None
     value = main_figure(scenario, each[server][scenario.name])
     if scenario.network is Network.REAL:
-        return ratio(value, max(size["per_second"] for size in each["floor"]["sizes"].values()))
+        return ratio(value, _engine_rate(each))
     if catalogue.ECHO in scenario.servers and catalogue.ECHO in each:
         return ratio(value, main_figure(scenario, each[catalogue.ECHO][scenario.name]))
     return None
 
 
 def of_possible(scenario: Scenario, each: Round, server: str) -> float | None:
-    """Returns the share of what the cores would answer if a call cost the bare engine's time and the bare echo's alone.
+    """Returns the share of what the machine would answer if a call took it the engine's time and the echo's alone.
 
-    The echo's time is the server's and the generator's, for they share the cores. No proxy, no queue and no check are
-    in it: nothing that serves over Python's gRPC on these cores can reach 1.
+    The engine's: of a window in its best batch, with all cores. The echo's: of a call, server and generator together,
+    for they share the cores. No proxy, no queue and no check are in it: nothing that serves over Python's gRPC on these
+    cores can reach 1.
     """
     if scenario.figure != "per_second" or scenario.network is not Network.REAL:
         return None
     if catalogue.ECHO not in scenario.servers or catalogue.ECHO not in each:
         return None
-    echo = each[catalogue.ECHO][scenario.name]
-    call = ratio(serving_cpu(echo) + echo["client_cpu"], float(answered(echo)))
-    if call is None:
+    echo = main_figure(scenario, each[catalogue.ECHO][scenario.name])
+    value = main_figure(scenario, each[server][scenario.name])
+    if not echo or value is None:
         return None
-    possible = each["floor"]["cores"] / (call + window_cpu(each))
-    return ratio(main_figure(scenario, each[server][scenario.name]), possible)
+    return value * (1 / echo + 1 / _engine_rate(each))
+
+
+def _engine_rate(each: Round) -> float:
+    """Returns the bare engine's windows a second in its best batch."""
+    return float(max(size["per_second"] for size in each["floor"]["sizes"].values()))
 
 
 def window_cpu(each: Round) -> float:

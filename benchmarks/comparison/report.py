@@ -87,9 +87,9 @@ def _goals(document: Mapping[str, Any]) -> Iterator[str]:
     )
     yield ""
     yield (
-        "What engine and gRPC leave possible: what these cores would answer a second if a call cost the bare engine's "
-        "time for a window in its best batch, and the bare echo's time, server and load generator together; no proxy, "
-        "no queue, no check."
+        "What engine and gRPC leave possible: what this machine would answer a second if a call took it the bare "
+        "engine's time for a window in its best batch, with all cores, and the bare echo's time, server and load "
+        "generator together; no proxy, no queue, no check."
     )
     yield ""
 

@@ -25,6 +25,7 @@ from server.deadline import latest_common_deadline
 from server.health.health import Health, process_health
 from server.observation.sampler import Sampler, process_sampler
 from server.refusal import Refusal
+from server.rpc.acceptors import Acceptors
 from server.rpc.errors import set_status
 from server.rpc.seam_call import call_of
 from server.rpc.unserved import INFERENCE_SERVICE, UNSERVED, UnservedHandler
@@ -149,6 +150,9 @@ def add_services(servicer: object, server: GrpcServer) -> None:
         unary=dict.fromkeys(METHODS.keys() - STREAMED_METHODS, _replaced_unary),
         streamed=dict.fromkeys(STREAMED_METHODS, _replaced_stream),
     )
+    # Ray Serve's servers say what they serve; its own health check is among it.
+    if (handlers := getattr(server, "generic_rpc_handlers", None)) is not None:
+        Acceptors(server, handlers).start()
 
 
 def add_services_with_reflection(servicer: object, server: GrpcServer) -> None:
