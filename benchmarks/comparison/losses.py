@@ -13,21 +13,21 @@ TOLERANCE = 0.10
 _NOT_PEERS = (catalogue.ECHO, catalogue.SAME_ENGINE, catalogue.AS_SHIPPED)
 
 _SHORT_BATCHES = (
-    "tickserve keeps a batch to what is predicted to take 12 ms (`scheduler.max_batch_duration`), so that an urgent "
-    "call never waits longer for one that has begun; theirs hold 64 windows, which cost this engine less each, and "
-    "beside them no probe was in time. With 0.3 s instead of 12 ms the same engine answers, over Ray Serve with HAProxy "
-    "and `@serve.batch`, 1.02 times as many unary calls (0.92 to 1.07) and 0.91 times as many on streams (0.86 to "
-    "0.93), where with 12 ms it was 0.52 (64 in flight, 3 interleaved rounds of the three)"
+    "tickserve keeps a batch to what is predicted to take 12 ms (`scheduler.max_batch_duration`), so that an "
+    "urgent call never waits longer for one that has begun; theirs hold 64 windows, which cost this engine less "
+    "each, and beside them no probe was in time. With 0.3 s instead of 12 ms the same engine answers, over Ray "
+    "Serve with HAProxy and `@serve.batch`, 1.02 times as many unary calls (0.92 to 1.07) and 0.91 times as many "
+    "on streams (0.86 to 0.93), where with 12 ms it was 0.52 (64 in flight, 3 interleaved rounds of the three)"
 )
 _BARE = (
-    "the bare server has no proxy, no admission, no checks and no traces; tickserve's are the price of deadlines that "
-    "are kept under load"
+    "the bare server has no proxy, no admission, no checks and no traces; tickserve's are the price of deadlines "
+    "that are kept under load"
 )
 _LOOP = (
-    "a call costs tickserve's event loop about half a millisecond more: each number is checked, the window is hashed for "
-    "the cache, queued by class and deadline, and answered with its evidence; and a batch is computed in a thread, where "
-    "`@serve.batch` computes in the event loop, which serves nobody meanwhile. Holding batches back for 10 ms, as that "
-    "does, gains 1.03 and 1.05"
+    "a call costs tickserve's event loop about half a millisecond more: each number is checked, the window is "
+    "hashed for the cache, queued by class and deadline, and answered with its evidence; and a batch is computed "
+    "in a thread, where `@serve.batch` computes in the event loop, which serves nobody meanwhile. Holding batches "
+    "back for 10 ms, as that does, gains 1.03 and 1.05"
 )
 _WIDE = "a megabyte passes HAProxy once more, and is checked number by number and hashed in the event loop"
 
