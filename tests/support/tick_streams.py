@@ -187,7 +187,8 @@ class Stream:
         """Sends messages and returns the kinds of all responses so far."""
         for request in requests:
             self._requests.put_nowait(request if isinstance(request, bytes) else request.SerializeToString())
-        await settle()
+        # Where the machine is slow, each message is read in a turn of the loop of its own, and gives way once more.
+        await settle(20 + 4 * len(requests))
         return self.kinds()
 
     async def fill(self, *symbols: str, **terms: Any) -> None:

@@ -204,11 +204,14 @@ async def test_a_crowd_waits_and_is_not_refused(service: TickService, held: Held
         held.batcher.observe_warm_up(served_model().sha256, size, 45.0)
     await stream.send(row("S0", 60))
     await held.until_held()
+    # No gaps: to tell of one takes a place, which a full stream has not, and nothing is read until it has.
+    await stream.send(*(row(name, 60) for name in names[1:]))
     for sequence in (61, 62, 63):
         await stream.send(*(row(name, sequence) for name in names))
     assert stream.errors() == []
     await finish(held, stream)
-    assert sorted(stream.predictions()) == [("S0", 60, 60, 0), *((name, 61, 63, 2) for name in names)]
+    expected = [("S0", 60, 60, 0), ("S0", 61, 63, 2), *((name, 60, 63, 3) for name in names[1:])]
+    assert sorted(stream.predictions()) == expected
 
 
 async def test_a_full_queue_refuses_the_newest_only(service: TickService, held: HeldEngine) -> None:
