@@ -128,22 +128,28 @@ def floor_share(scenario: Scenario, each: Round, server: str) -> float | None:
     return None
 
 
-def of_possible(scenario: Scenario, each: Round, server: str) -> float | None:
+def of_possible(scenario: Scenario, each: Round, server: str, *, echo: str = catalogue.ECHO) -> float | None:
     """Returns the share of what the machine would answer if a call took it the engine's time and the echo's alone.
 
     The engine's: of a window in its best batch, with all cores. The echo's: of a call, server and generator together,
-    for they share the cores. No proxy, no queue and no check are in it: nothing that serves over Python's gRPC on these
-    cores can reach 1.
+    for they share the cores. No queue and no check are in it, and with the bare echo no proxy: nothing that serves over
+    Python's gRPC on these cores can reach 1. With the ingress echo, what is missing to 1 is tickserve's own.
+
+    Args:
+        scenario: With a throughput to compare by.
+        each: The round.
+        server: Whose share it is.
+        echo: Which echo's time counts.
     """
     if scenario.figure != "per_second" or scenario.network is not Network.REAL:
         return None
-    if catalogue.ECHO not in scenario.servers or catalogue.ECHO not in each:
+    if echo not in scenario.servers or echo not in each:
         return None
-    echo = main_figure(scenario, each[catalogue.ECHO][scenario.name])
+    echoed = main_figure(scenario, each[echo][scenario.name])
     value = main_figure(scenario, each[server][scenario.name])
-    if not echo or value is None:
+    if not echoed or value is None:
         return None
-    return value * (1 / echo + 1 / _engine_rate(each))
+    return value * (1 / echoed + 1 / _engine_rate(each))
 
 
 def _engine_rate(each: Round) -> float:

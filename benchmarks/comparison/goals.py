@@ -49,6 +49,11 @@ def _goals(real: Sequence[Round], null: Sequence[Round]) -> Iterator[dict[str, A
             None,
         )
         yield _goal(
+            f"{title}: the same, of what engine, gRPC and Ray Serve leave possible",
+            [of_possible(scenario, each, _SHIPPED, echo=catalogue.INGRESS_ECHO) for each in ours],
+            None,
+        )
+        yield _goal(
             f"{title}: the engine's share of the server's CPU", [_engine_share(each, name) for each in ours], engine
         )
     if ours:

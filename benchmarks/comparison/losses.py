@@ -10,7 +10,7 @@ from benchmarks.peers import catalogue
 TOLERANCE = 0.10
 """By how much a peer may be ahead without an explanation."""
 
-_NOT_PEERS = (catalogue.ECHO, catalogue.SAME_ENGINE, catalogue.AS_SHIPPED)
+_NOT_PEERS = (catalogue.ECHO, catalogue.INGRESS_ECHO, catalogue.SAME_ENGINE, catalogue.AS_SHIPPED)
 
 _SHORT_BATCHES = (
     "tickserve keeps a batch to what is predicted to take 12 ms (`scheduler.max_batch_duration`), so that an "

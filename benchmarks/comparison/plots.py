@@ -24,6 +24,7 @@ _COLOURS = {
     catalogue.TRITON: "#3b75af",
     catalogue.BARE: "#7a3f8f",
     catalogue.ECHO: "#000000",
+    catalogue.INGRESS_ECHO: "#c0a000",
 }
 _LOADS = ("unary_1", "unary_8", "unary_64")
 _CLASSES = ("real_time", "standard", "background")

@@ -89,7 +89,9 @@ def _goals(document: Mapping[str, Any]) -> Iterator[str]:
     yield (
         "What engine and gRPC leave possible: what this machine would answer a second if a call took it the bare "
         "engine's time for a window in its best batch, with all cores, and the bare echo's time, server and load "
-        "generator together; no proxy, no queue, no check."
+        "generator together; no proxy, no queue, no check. And Ray Serve: with the time of an echo behind HAProxy in a "
+        "replica that does nothing else; what is missing to 1 there is tickserve's own: seam, queue, checks, evidence, "
+        "the hand-over to the engine's thread, and what smaller batches cost the engine."
     )
     yield ""
 

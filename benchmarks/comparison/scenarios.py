@@ -30,6 +30,7 @@ _SERVICE = (catalogue.AS_SHIPPED, catalogue.SAME_ENGINE)
 _BATCHING = (catalogue.STOCK, catalogue.STOCK_HAPROXY, catalogue.TRITON)
 _ALL = (*_SERVICE, *_BATCHING, catalogue.BARE)
 _AND_ECHO = (*_ALL, catalogue.ECHO)
+_AND_ECHOES = (*_AND_ECHO, catalogue.INGRESS_ECHO)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,11 +162,15 @@ CAPACITY = "unary_64"
 """The scenario that tells what a server can do; it comes first."""
 
 SCENARIOS: tuple[Scenario, ...] = (
-    Scenario(name=CAPACITY, title="unary, 64 in flight", network=Network.REAL, loads=_closed(64), servers=_AND_ECHO),
+    Scenario(name=CAPACITY, title="unary, 64 in flight", network=Network.REAL, loads=_closed(64), servers=_AND_ECHOES),
     Scenario(name="unary_1", title="unary, 1 in flight", network=Network.REAL, loads=_closed(1), figure="p50_ms"),
     Scenario(name="unary_8", title="unary, 8 in flight", network=Network.REAL, loads=_closed(8)),
     Scenario(
-        name="streams_64", title="64 streams", network=Network.REAL, loads=_closed(64, streams=64), servers=_AND_ECHO
+        name="streams_64",
+        title="64 streams",
+        network=Network.REAL,
+        loads=_closed(64, streams=64),
+        servers=_AND_ECHOES,
     ),
     Scenario(name="streams_300", title="300 streams", network=Network.REAL, loads=_closed(300, streams=300)),
     Scenario(
@@ -207,7 +212,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         title="hardly a network, 1 in flight",
         network=Network.NULL,
         loads=_closed(1),
-        servers=_AND_ECHO,
+        servers=_AND_ECHOES,
         figure="p50_ms",
     ),
     Scenario(
@@ -252,4 +257,4 @@ SCENARIOS: tuple[Scenario, ...] = (
 def served_by(network: Network) -> tuple[str, ...]:
     """Returns the servers that any scenario of a network asks, in the catalogue's order."""
     asked = {server for each in SCENARIOS if each.network is network for server in each.servers}
-    return tuple(server for server in _AND_ECHO if server in asked)
+    return tuple(server for server in _AND_ECHOES if server in asked)

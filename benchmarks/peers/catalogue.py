@@ -17,9 +17,10 @@ STOCK_HAPROXY = "haproxy_batch"
 TRITON = "triton"
 BARE = "bare"
 ECHO = "echo"
+INGRESS_ECHO = "ingress_echo"
 SAME_ENGINE = "tickserve_torchscript"
 AS_SHIPPED = "tickserve"
-NAMES = (AS_SHIPPED, SAME_ENGINE, STOCK, STOCK_HAPROXY, TRITON, BARE, ECHO)
+NAMES = (AS_SHIPPED, SAME_ENGINE, STOCK, STOCK_HAPROXY, TRITON, BARE, ECHO, INGRESS_ECHO)
 
 _REPLICA_PORTS = 20
 _PORTS = (
@@ -47,10 +48,15 @@ def target(name: str, material: Material, *, threads: int, source: Path = ROOT) 
     """
     makers = {
         STOCK: lambda: _stock(STOCK, "stock Ray Serve", material, threads),
-        STOCK_HAPROXY: lambda: _stock(STOCK_HAPROXY, "Ray Serve, HAProxy and `@serve.batch`", material, threads),
+        STOCK_HAPROXY: lambda: _stock(
+            STOCK_HAPROXY, "Ray Serve, HAProxy and `@serve.batch`", material, threads, "--haproxy"
+        ),
         TRITON: lambda: _triton(material, threads),
         BARE: lambda: _bare(BARE, "grpc.aio, engine inline", material, threads),
         ECHO: lambda: _bare(ECHO, "grpc.aio echo", material, threads),
+        INGRESS_ECHO: lambda: _stock(
+            INGRESS_ECHO, "Ray Serve, HAProxy, echo", material, threads, "--haproxy", "--echo"
+        ),
         SAME_ENGINE: lambda: _tickserve(
             SAME_ENGINE, "tickserve, TorchScript", "torchscript", material, threads, source
         ),
@@ -97,7 +103,7 @@ def _tickserve(name: str, title: str, engine: str, material: Material, threads: 
     )
 
 
-def _stock(name: str, title: str, material: Material, threads: int) -> Target:
+def _stock(name: str, title: str, material: Material, threads: int, *options: str) -> Target:
     ports = dict(zip(_PORTS, map(str, free_ports(len(_PORTS))), strict=True)) | _ingress_ports()
     grpc_port, http_port = ports.pop("TICKSERVE_GRPC_PORT"), ports.pop("TICKSERVE_HTTP_PORT")
     return Target(
@@ -107,7 +113,7 @@ def _stock(name: str, title: str, material: Material, threads: int) -> Target:
             *(sys.executable, "-m", "benchmarks.peers.stock", "--threads", str(threads)),
             *_served(material),
             *("--grpc-port", grpc_port, "--http-port", http_port),
-            *(("--haproxy",) if name == STOCK_HAPROXY else ()),
+            *options,
         ),
         environment=_inherited() | ports | _imports_from(ROOT),
         folder=material.script.parent,

@@ -29,6 +29,10 @@ class Echo:
         named = prediction_pb2.ModelVersion(name=name, version=version, sha256=sha256)
         self._answer = PredictResponse(prediction=prediction_of(row, named)).SerializeToString()
 
+    def answer(self, request: bytes) -> bytes:
+        """Returns a request's answer."""
+        return _identity(request) + self._answer
+
     def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
         """Returns the methods by name; they take bytes and give bytes."""
         return {
@@ -38,12 +42,12 @@ class Echo:
 
     async def _unary(self, request: bytes, context: object) -> bytes:
         del context
-        return _identity(request) + self._answer
+        return self.answer(request)
 
     async def _streamed(self, requests: AsyncIterator[bytes], context: object) -> AsyncIterator[bytes]:
         del context
         async for request in requests:
-            yield _identity(request) + self._answer
+            yield self.answer(request)
 
 
 def _identity(request: bytes) -> bytes:

@@ -38,6 +38,7 @@ def main() -> int:
     parser.add_argument("--http-port", type=int, required=True)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of one engine call")
     parser.add_argument("--haproxy", action="store_true", help="HAProxy and direct ingress, no Python proxy")
+    parser.add_argument("--echo", action="store_true", help="one constant answer, no engine: what Ray Serve costs")
     arguments = vars(parser.parse_args())
     # Ray reads its variables at import; tickserve's would turn the peer into something else.
     kept = _PORTS if arguments["haproxy"] else ()

@@ -100,6 +100,11 @@ def test_what_is_possible_counts_engine_and_echo() -> None:
     document = _document([{catalogue.AS_SHIPPED: 50.0, catalogue.ECHO: 200.0}])
     ours = document["scenarios"][CAPACITY]["servers"][catalogue.AS_SHIPPED]
     assert ours["of_possible"]["median"] == pytest.approx(50.0 * 6 / 1000)
+    assert not [goal for goal in document["goals"] if "Ray Serve leave" in goal["name"] and goal["value"]["median"]]
+    behind = _document([{catalogue.AS_SHIPPED: 50.0, catalogue.ECHO: 200.0, catalogue.INGRESS_ECHO: 100.0}])
+    [unary, _] = [goal for goal in behind["goals"] if "gRPC and Ray Serve leave possible" in goal["name"]]
+    assert unary["value"]["median"] == pytest.approx(50.0 * 11 / 1000)
+    assert unary["met"] is None
     without = _document([{catalogue.AS_SHIPPED: 50.0}])["scenarios"][CAPACITY]["servers"][catalogue.AS_SHIPPED]
     assert without["of_possible"]["median"] is None
 
