@@ -122,11 +122,17 @@ def _config(settings: Settings) -> dict[str, Any]:
 
 
 def _logging_config(settings: Settings) -> dict[str, Any]:
-    """Returns how Ray Serve itself logs in a replica, until `telemetry.logging_setup` takes its file over."""
+    """Returns how Ray Serve itself logs in a replica, until `telemetry.logging_setup` takes its file over.
+
+    It makes a record of every call, and drops it where the access log is off: a level that leaves them out saves that.
+    """
+    level = settings.log.level.upper()
+    if level == "INFO" and not settings.access_log:
+        level = "WARNING"
     return {
         "enable_access_log": settings.access_log,
         "encoding": "TEXT" if settings.log.format == "console" else "JSON",
-        "log_level": settings.log.level.upper(),
+        "log_level": level,
     }
 
 

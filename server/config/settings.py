@@ -70,7 +70,8 @@ class Settings(BaseSettings):
     reflection: bool = Field(default=True, description="Whether gRPC reflection is served")
     access_log: bool = Field(
         default=False,
-        description="Whether Ray Serve logs every call; a line costs about as much as reading the request",
+        description="Whether Ray Serve logs every call; a line costs about as much as reading the request. While it "
+        "does not, its own lines of a replica are left out below warnings, unless log.level is debug",
     )
 
     registry: Path = Field(

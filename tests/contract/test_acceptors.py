@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ from server.rpc.acceptors import Acceptors
 pytestmark = pytest.mark.timeout(60)
 _CALLS = 32
 _BUSY = 1.0
+_TURN = 0.003
+_LONG = b"for ever"
 
 
 class Served:
@@ -26,17 +29,25 @@ class Served:
     def __init__(self) -> None:
         self.turns: list[int] = []
         self.turn = 0
+        self.cancelled = asyncio.Event()
 
     async def count_turns(self) -> None:
-        """Counts, for ever."""
+        """Counts, for ever, and makes turns last as under load: empty ones pass faster than calls are handed over."""
         while True:
             self.turn += 1
+            time.sleep(_TURN)  # noqa: ASYNC251 - the loop is to be busy
             await asyncio.sleep(0)
 
     async def echo(self, request: bytes, context: Any) -> bytes:
-        """Answers with the request."""
+        """Answers with the request; never where it is `_LONG`."""
         del context
         self.turns.append(self.turn)
+        if request == _LONG:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.cancelled.set()
+                raise
         return request
 
 
@@ -78,6 +89,43 @@ async def test_calls_that_piled_up_are_seen_in_few_turns() -> None:
     """So the scheduler sees them all before it answers the first; alone gRPC needs at least a turn for each."""
     assert await turns_for_calls_that_piled_up(count=_CALLS) < _CALLS / 2
     assert await turns_for_calls_that_piled_up(count=0) >= _CALLS - 1
+
+
+async def turns_to_one_call(count: int) -> float:
+    """Returns after how many turns a call is begun, from its sending on; the middle one of several."""
+    async with served(count) as (target, state, _):
+        with grpc.insecure_channel(target) as channel:
+            say: Any = channel.unary_unary("/Echo/Say")
+
+            def call() -> int:
+                sent = state.turn
+                say(b"now", timeout=30)
+                return state.turns[-1] - sent
+
+            await asyncio.to_thread(call)  # connected
+            return statistics.median([await asyncio.to_thread(call) for _ in range(15)])
+
+
+async def test_a_call_waits_for_fewer_turns() -> None:
+    """Under load a turn lasts for milliseconds, and what is urgent has not been seen yet."""
+    assert await turns_to_one_call(count=4) <= await turns_to_one_call(count=0) - 1
+
+
+async def test_a_call_ends_with_its_client() -> None:
+    """One that is given up is cancelled, and others are accepted as ever: no acceptor goes with it."""
+    async with served(1) as (target, state, accepting), grpc.aio.insecure_channel(target) as channel:
+        say: Any = channel.unary_unary("/Echo/Say")
+        for _ in range(3):
+            state.cancelled.clear()
+            call = say(_LONG)
+            while not state.turns:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+            call.cancel()
+            async with asyncio.timeout(30):
+                await state.cancelled.wait()
+            state.turns.clear()
+        assert await say(b"still here", timeout=30) == b"still here"
+        assert len(accepting._tasks) >= 1
 
 
 async def test_they_end_with_the_server() -> None:

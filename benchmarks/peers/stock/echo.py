@@ -60,7 +60,7 @@ class EchoPredictor:
 def add_to_server(servicer: object, server: Any) -> None:
     """Registers both methods without (de)serializers; Ray Serve replaces their functions with its own."""
     del servicer
-    handlers = {
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         "Predict": grpc.unary_unary_rpc_method_handler(_replaced_unary),
         "StreamPredict": grpc.stream_stream_rpc_method_handler(_replaced_stream),
     }
