@@ -64,7 +64,7 @@ test-clients: setup  ## Build the clients in other languages and run them agains
 test-image: setup  ## Run the Dockerfile's commands in a clean folder and serve from what they install (minutes)
 	@$(BIN)/python -m scripts.dockerfile_run $(ARGS)
 
-bench: setup  ## Measure tickserve beside its alternatives: 30 minutes on an idle machine, QUICK=1: 6
+bench: setup  ## Measure tickserve beside its alternatives: 32 minutes on an idle machine, QUICK=1: 6
 	@$(BIN)/python -m benchmarks.comparison $(if $(QUICK),--quick) $(ARGS)
 
 # benchmarks/NAME is a package that runs as a module: autoscaling, capacity, chaos, comparison, core, drill, engine,

@@ -24,7 +24,7 @@ _BARE = (
     "that are kept under load"
 )
 _LOOP = (
-    "a call costs tickserve's event loop about half a millisecond more: each number is checked, the window is "
+    "a call costs tickserve's event loop 0.34 ms more than an echo does: each number is checked, the window is "
     "hashed for the cache, queued by class and deadline, and answered with its evidence; and a batch is computed "
     "in a thread, where `@serve.batch` computes in the event loop, which serves nobody meanwhile. Holding batches "
     "back for 10 ms, as that does, gains 1.03 and 1.05"
@@ -36,9 +36,11 @@ REASONS: Mapping[tuple[str, str], str] = {
     ("unary_64", catalogue.STOCK_HAPROXY): _SHORT_BATCHES,
     ("streams_64", catalogue.STOCK_HAPROXY): _SHORT_BATCHES,
     ("streams_300", catalogue.STOCK_HAPROXY): _SHORT_BATCHES,
+    ("streams_300", catalogue.TRITON): _SHORT_BATCHES,
     ("background", catalogue.STOCK_HAPROXY): _SHORT_BATCHES,
     ("background", catalogue.TRITON): _SHORT_BATCHES,
     ("burst", catalogue.STOCK_HAPROXY): _SHORT_BATCHES,
+    ("burst", catalogue.TRITON): _SHORT_BATCHES,
     ("slow_16", catalogue.STOCK): _SHORT_BATCHES,
     ("slow_16", catalogue.STOCK_HAPROXY): _SHORT_BATCHES,
     ("slow_16", catalogue.TRITON): _SHORT_BATCHES,
