@@ -126,7 +126,7 @@ def _logging_config(settings: Settings) -> dict[str, Any]:
 
     It makes a record of every call, and drops it where the access log is off: a level that leaves them out saves that.
     """
-    level = settings.log.level.upper()
+    level = settings.log.level.upper()  # as in deploy/helm/tickserve/templates/_settings.tpl
     if level == "INFO" and not settings.access_log:
         level = "WARNING"
     return {

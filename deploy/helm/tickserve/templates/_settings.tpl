@@ -77,6 +77,8 @@ given ones. `server.config.settings` has the same order. */ -}}
 {{- $mark := printf "%s%s" $code.mark (toJson $fixed | sha256sum | trunc 16) -}}
 {{- $build := dict -}}
 {{- if $settings.model_path }}{{ $build = pick $settings "registry" "model_path" "default_model" }}{{ end -}}
+{{- $level := upper $settings.log.level -}}
+{{- if and (eq $level "INFO") (not $settings.access_log) }}{{ $level = "WARNING" }}{{ end -}}
 {{- $deployment := mergeOverwrite $code.deployment (dict
     "max_surge_percent" $settings.max_surge_percent
     "user_config" $sent
@@ -84,7 +86,7 @@ given ones. `server.config.settings` has the same order. */ -}}
     "logging_config" (dict
       "enable_access_log" $settings.access_log
       "encoding" (ternary "TEXT" "JSON" (eq $settings.log.format "console"))
-      "log_level" (upper $settings.log.level)))
+      "log_level" $level))
     (include "tickserve.scaleOptions" . | fromJson) -}}
 {{- $application := mergeOverwrite $code.application (dict "args" $build "deployments" (list $deployment)) -}}
 {{- $servicer := ternary "add_services_with_reflection" "add_services" $settings.reflection -}}

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from server.config.decision_settings import DecisionSettings
-from server.config.log_settings import LogSettings
+from server.config.log_settings import LogLevel, LogSettings
 from server.config.settings import Settings
 
 with warnings.catch_warnings():
@@ -65,3 +65,14 @@ def test_the_log_is_live_and_reaches_ray_serve() -> None:
     deployment = serve_config(settings)["applications"][0]["deployments"][0]
     assert deployment["user_config"]["log"]["level"] == "warning"
     assert (deployment["logging_config"]["encoding"], deployment["logging_config"]["log_level"]) == ("TEXT", "WARNING")
+
+
+@pytest.mark.parametrize(
+    ("access_log", "level", "expected"),
+    [(False, "info", "WARNING"), (False, "debug", "DEBUG"), (False, "error", "ERROR"), (True, "info", "INFO")],
+)
+def test_ray_serve_makes_no_record_of_calls_for_nobody(access_log: bool, level: LogLevel, expected: str) -> None:
+    """It makes one of each call at the level of information, and drops it where the access log is off."""
+    settings = Settings(access_log=access_log, log=LogSettings(level=level))
+    [deployment] = serve_config(settings)["applications"][0]["deployments"]
+    assert deployment["logging_config"]["log_level"] == expected
