@@ -1,4 +1,4 @@
-"""`python -m benchmarks.comparison`: about 30 minutes, `--quick` about 6. Writes benchmarks/report.md and its JSON."""
+"""`python -m benchmarks.comparison`: about 32 minutes, `--quick` about 6. Writes benchmarks/report.md and its JSON."""
 
 from __future__ import annotations
 

@@ -80,8 +80,8 @@ class Acceptors:
                 raise
             return
         self._keep(self._accept(handlers))
-        # Served in this task and not in one of its own, as `grpc.aio` does through a third: each begins a turn of the
-        # loop later, which lasts for milliseconds under load.
+        # Served in this task: `grpc.aio` begins one that begins another, and each waits for a turn of the loop, which
+        # lasts for milliseconds under load.
         self._keep(cygrpc._handle_cancellation_from_core(asyncio.current_task(), call, self._loop))
         await cygrpc._handle_rpc(handlers, (), call, self._loop, False)
 

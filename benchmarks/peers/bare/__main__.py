@@ -9,11 +9,9 @@ import sys
 
 import grpc
 
-from benchmarks.peers.bare.echo import Echo
+from benchmarks.peers.bare.echo import SERVICE, Echo
 from benchmarks.peers.bare.inline import InlinePredictor
 from server import process_tree
-
-_SERVICE = "tickserve.v1.PredictionService"
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
@@ -27,7 +25,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
             arguments.script, model=model, threads=arguments.threads, shape=(arguments.shape[0], arguments.shape[1])
         )
     )
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, engine.handlers()),))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, engine.handlers()),))
     server.add_insecure_port(f"127.0.0.1:{arguments.port}")
     await server.start()
     stop = asyncio.Event()

@@ -12,6 +12,9 @@ from benchmarks.peers.answer import prediction_of
 from tickserve.v1 import prediction_pb2
 from tickserve.v1.prediction_service_pb2 import PredictResponse
 
+SERVICE = "tickserve.v1.PredictionService"
+"""What peers register their methods under."""
+
 _ID_TAG = 0x0A
 
 

@@ -5,17 +5,15 @@ Bytes in and bytes out, no seam, no queue: what is beyond this in tickserve's ti
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from benchmarks.peers.bare.echo import Echo
+from benchmarks.peers.bare.echo import SERVICE, Echo
 
 if TYPE_CHECKING:
     from ray.serve.grpc_util import gRPCInputStream
-
-_SERVICE = "tickserve.v1.PredictionService"
 
 
 class Encoded:
@@ -58,18 +56,7 @@ class EchoPredictor:
 
 
 def add_to_server(servicer: object, server: Any) -> None:
-    """Registers both methods without (de)serializers; Ray Serve replaces their functions with its own."""
+    """Registers the bare echo's methods, bytes in and bytes out; Ray Serve replaces their functions with its own."""
     del servicer
-    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
-        "Predict": grpc.unary_unary_rpc_method_handler(_replaced_unary),
-        "StreamPredict": grpc.stream_stream_rpc_method_handler(_replaced_stream),
-    }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))
-
-
-async def _replaced_unary(request: bytes, context: object) -> bytes:
-    raise NotImplementedError("Ray Serve replaces it")
-
-
-def _replaced_stream(requests: AsyncIterator[bytes], context: object) -> AsyncIterator[bytes]:
-    raise NotImplementedError("Ray Serve replaces it")
+    handlers = Echo(("replaced", 0, "")).handlers()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
